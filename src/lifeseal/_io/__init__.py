@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict reading, durable writing, the directory walk, the hash engine and key memory.
+
+For lifeseal's own packages; not a public interface.
+"""
+
+from lifeseal._io._durable import Appender, Buffer, Output, StrPath, make_folder, remove, replace, replacing
+from lifeseal._io._extras import require
+from lifeseal._io._hashing import (
+    DIGEST_SIZES,
+    HASHES,
+    FileDigest,
+    Hasher,
+    HashName,
+    available_cores,
+    hash_files,
+    new_hasher,
+    read_through,
+)
+from lifeseal._io._memory import Secret
+from lifeseal._io._progress import Progress, ProgressCallback
+from lifeseal._io._source import DiskSource, Reader, Source, checked_name, read_bounded
+from lifeseal._io._strict import Record, canonical, decode_base64, encode_base64, loads, parse_hex
+
+__all__ = [
+    "DIGEST_SIZES",
+    "HASHES",
+    "Appender",
+    "Buffer",
+    "DiskSource",
+    "FileDigest",
+    "HashName",
+    "Hasher",
+    "Output",
+    "Progress",
+    "ProgressCallback",
+    "Reader",
+    "Record",
+    "Secret",
+    "Source",
+    "StrPath",
+    "available_cores",
+    "canonical",
+    "checked_name",
+    "decode_base64",
+    "encode_base64",
+    "hash_files",
+    "loads",
+    "make_folder",
+    "new_hasher",
+    "parse_hex",
+    "read_bounded",
+    "read_through",
+    "remove",
+    "replace",
+    "replacing",
+    "require",
+]

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two writers: nobody else in lifeseal opens a file for writing."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from lifeseal.errors import FormatError, LockedError
+
+StrPath: TypeAlias = str | os.PathLike[str]
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+_TEMP = re.compile(r"\.lifeseal-[0-9a-f]{16}\.tmp")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
+
+
+class Output:
+    """Where a new file's bytes go until it takes its name.
+
+    Handed out by `replacing`; not made by callers.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.size = 0
+
+    def write(self, data: Buffer) -> int:
+        """Append all of ``data``.
+
+        Args:
+            data: Bytes.
+
+        Returns:
+            The number of bytes, always all of them.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        with memoryview(data).cast("B") as view:
+            done = 0
+            while done < len(view):
+                done += os.write(self._fd, view[done:])
+        self.size += done
+        return done
+
+    def fileno(self) -> int:
+        """Return the descriptor, for readers that map what was written."""
+        return self._fd
+
+
+@contextlib.contextmanager
+def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True) -> Iterator[Output]:
+    """Write a whole file so that its name holds the old content or the new, whatever happens.
+
+    The content goes to an unnamed file (a named temporary one where the file system has none), reaches the disk, and takes the name in
+    one step; then the directory reaches the disk too. If the block raises, nothing is left behind. When the block has ended without an
+    error, the new content survives a power cut.
+
+    Args:
+        path: The file; its folder must exist.
+        mode: Permissions of the new file, before the umask.
+        overwrite: False refuses a name that is taken, without a race.
+
+    Yields:
+        The output to write to.
+
+    Raises:
+        FileExistsError: The name is taken and ``overwrite`` is false, or it names something that is not a regular file.
+        OSError: The disk refused; the old content stands. Where it was the folder that did not reach the disk, the new content has taken
+            the name, but a power cut may bring back the old.
+    """
+    target = Path(path)
+    folder = os.open(target.parent, _DIRECTORY)
+    temp = None
+    try:
+        _refuse_odd_target(folder, target, overwrite=overwrite)
+        fd, temp = _open_new(folder, mode)
+        try:
+            if overwrite or temp is not None:
+                _sweep(folder)
+            yield Output(fd)
+            os.fsync(fd)
+            if overwrite:
+                if temp is None:
+                    temp = _temp_name()
+                    _link(fd, temp, folder)
+                os.rename(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+                temp = None
+            elif temp is None:
+                _link(fd, target.name, folder)
+            else:
+                os.link(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            os.fsync(folder)
+        finally:
+            os.close(fd)
+    finally:
+        if temp is not None:
+            with contextlib.suppress(OSError):  # what stays is swept by the next write
+                os.unlink(temp, dir_fd=folder)
+        os.close(folder)
+
+
+def replace(path: StrPath, data: Buffer, *, mode: int = 0o644, overwrite: bool = True) -> None:
+    """Write one whole file durably; see `replacing`.
+
+    Args:
+        path: The file; its folder must exist.
+        data: The new content.
+        mode: Permissions of the new file, before the umask.
+        overwrite: False refuses a name that is taken.
+
+    Raises:
+        FileExistsError: The name is taken and ``overwrite`` is false, or it names something that is not a regular file.
+        OSError: The disk refused; the old content stands. Where it was the folder that did not reach the disk, the new content has taken
+            the name, but a power cut may bring back the old.
+    """
+    with replacing(path, mode=mode, overwrite=overwrite) as output:
+        output.write(data)
+
+
+def make_folder(path: StrPath, *, mode: int = 0o755) -> None:
+    """Make one folder that survives a power cut.
+
+    Args:
+        path: The new folder; its parent must exist.
+        mode: Permissions, before the umask.
+
+    Raises:
+        FileExistsError: The name is taken.
+        OSError: The disk refused.
+    """
+    target = Path(path)
+    parent = os.open(target.parent, _DIRECTORY)
+    try:
+        os.mkdir(target.name, mode, dir_fd=parent)
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def remove(path: StrPath) -> None:
+    """Unlink one file so that it stays away after a power cut; a file that is gone already is no error.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    target = Path(path)
+    parent = os.open(target.parent, _DIRECTORY)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target.name, dir_fd=parent)
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+class Appender:
+    """Appends whole lines to one file, one writer at a time.
+
+    Args:
+        path: The file; made if it is not there. A symbolic link or anything but a regular file is refused.
+        mode: Permissions of a new file, before the umask.
+
+    Raises:
+        FormatError: It is not a regular file.
+        OSError: It cannot be opened.
+    """
+
+    def __init__(self, path: StrPath, *, mode: int = 0o644) -> None:
+        target = Path(path)
+        self._path = target
+        folder = os.open(target.parent, _DIRECTORY)
+        try:
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            self._fd = os.open(target.name, flags, mode, dir_fd=folder)
+            try:
+                if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                    raise FormatError(str(target), "a regular file was expected")
+                os.fsync(folder)
+            except BaseException:
+                os.close(self._fd)
+                raise
+        finally:
+            os.close(folder)
+
+    @contextlib.contextmanager
+    def locked(self, *, wait: bool = True) -> Iterator[None]:
+        """Hold the file's lock for the block, against other processes and other appenders of this one.
+
+        Args:
+            wait: False raises at once if another holds it.
+
+        Raises:
+            LockedError: Another holds it, and ``wait`` is false.
+        """
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise LockedError(f"{self._path}: another process is writing to it; try again when it has finished") from None
+        try:
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def tail(self, *, limit: int) -> tuple[bytes, int]:
+        """Read the end of the file.
+
+        Args:
+            limit: Bytes at most.
+
+        Returns:
+            The last bytes, and the size of the whole file.
+        """
+        size = os.fstat(self._fd).st_size
+        return os.pread(self._fd, min(limit, size), max(0, size - limit)), size
+
+    def append(self, data: bytes, *, durable: bool) -> None:
+        """Append at the end. Call it within `locked`.
+
+        A write that fails half way is cut off again.
+
+        Args:
+            data: Whole lines.
+            durable: Return only when it has reached the disk.
+
+        Raises:
+            OSError: The disk refused; the file is as before.
+        """
+        before = os.fstat(self._fd).st_size
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
+            if durable:
+                os.fsync(self._fd)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, before)
+            raise
+
+    def close(self) -> None:
+        """Close the file; nothing is flushed that was not asked to be."""
+        os.close(self._fd)
+
+
+def _refuse_odd_target(folder: int, target: Path, *, overwrite: bool) -> None:
+    try:
+        found = os.lstat(target.name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    if not overwrite or not stat.S_ISREG(found.st_mode):
+        reason = "exists already" if not overwrite else "is not a regular file"
+        raise FileExistsError(errno.EEXIST, f"{reason}, so it is not replaced", str(target))
+
+
+def _temp_name() -> str:
+    return f".lifeseal-{os.urandom(8).hex()}.tmp"
+
+
+def _open_new(folder: int, mode: int) -> tuple[int, str | None]:
+    """Open an unnamed file, or a named temporary one where the file system has no unnamed ones; hold its lock."""
+    tmpfile = getattr(os, "O_TMPFILE", None)
+    if tmpfile is not None:
+        try:
+            fd = os.open(".", tmpfile | os.O_RDWR | os.O_CLOEXEC, mode, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _NO_TMPFILE:
+                raise
+        else:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BaseException:
+                os.close(fd)
+                raise
+            return fd, None
+    while True:
+        name = _temp_name()
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
+        try:
+            if _hold(fd):
+                return fd, name
+        except BaseException:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+            raise
+        os.close(fd)
+
+
+def _hold(fd: int) -> bool:
+    """Lock a new temporary file; false if another writer's sweep took it in the moment before."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(fd).st_nlink > 0
+
+
+def _link(fd: int, name: str, folder: int) -> None:
+    os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
+
+
+def _sweep(folder: int) -> None:
+    """Remove temporary files of writers that were killed; a living writer holds a lock on its own."""
+    for name in filter(_TEMP.fullmatch, os.listdir(folder)):
+        with contextlib.suppress(OSError):
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=folder)
+            finally:
+                os.close(fd)

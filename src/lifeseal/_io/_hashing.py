@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one hash engine: every core busy, buffers bounded, cancelled by its progress callback."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
+from typing import Literal, Protocol, TypeAlias, get_args
+
+import attrs
+
+from lifeseal._io._progress import Progress, ProgressCallback
+from lifeseal._io._source import DiskSource, Reader, Source
+from lifeseal.errors import FormatError
+
+HashName: TypeAlias = Literal["sha256", "blake2b", "blake3"]
+HASHES: tuple[HashName, ...] = get_args(HashName)
+DIGEST_SIZES: dict[str, int] = {"sha256": 32, "blake2b": 64, "blake3": 32}
+
+_BUFFER = 1 << 20
+_WIDE_BUFFER = 8 << 20
+_SMALL = 256 << 10
+_BATCH_FILES = 256
+_BATCH_BYTES = 64 << 20
+_TICK = 0.2
+
+
+class Hasher(Protocol):
+    """What the engine needs of a hash object."""
+
+    def update(self, data: memoryview, /) -> object:
+        """Take in more bytes."""
+
+    def digest(self) -> bytes:
+        """Return the digest of what was taken in."""
+
+
+@attrs.frozen(kw_only=True)
+class FileDigest:
+    """One file as it was read.
+
+    Attributes:
+        name: Relative POSIX name.
+        size: Bytes.
+        digest: Raw digest, 32 or 64 bytes.
+    """
+
+    name: str
+    size: int
+    digest: bytes = attrs.field(repr=lambda d: d.hex()[:12])
+
+
+def new_hasher(algorithm: HashName, *, threads: int = 1) -> Hasher:
+    """Start a hash.
+
+    Args:
+        algorithm: ``sha256``, ``blake2b`` (512 bits) or ``blake3``.
+        threads: For BLAKE3 alone: threads for one update.
+
+    Returns:
+        The hash object.
+
+    Raises:
+        ValueError: Another name.
+    """
+    if algorithm == "sha256":
+        return hashlib.sha256()
+    if algorithm == "blake2b":
+        return hashlib.blake2b()
+    if algorithm == "blake3":
+        from blake3 import blake3
+
+        return blake3(max_threads=threads)
+    raise ValueError(f"hash must be one of {', '.join(HASHES)}, not {algorithm!r}")
+
+
+def read_through(reader: Reader, where: str, buffer: memoryview, take: Callable[[memoryview], object]) -> int:
+    """Read a file once from start to end, handing on each piece.
+
+    Args:
+        reader: The opened file.
+        where: Name for error messages.
+        buffer: Reused for every piece.
+        take: Gets each piece; the view is valid during the call only.
+
+    Returns:
+        Bytes read.
+
+    Raises:
+        FormatError: The file grew or shrank meanwhile.
+    """
+    done = 0
+    while count := reader.readinto(buffer, done):
+        take(buffer[:count])
+        done += count
+    if done != reader.size:
+        raise FormatError(where, f"changed while it was read: {done} bytes instead of {reader.size}")
+    return done
+
+
+def hash_files(
+    source: Source,
+    names: Sequence[str],
+    *,
+    algorithm: HashName = "sha256",
+    threads: int | None = None,
+    executor: Executor | None = None,
+    progress: ProgressCallback = None,
+    phase: str = "hashing",
+) -> dict[str, FileDigest]:
+    """Hash files, each in one read.
+
+    Args:
+        source: Where they lie.
+        names: Which ones.
+        algorithm: Hash to use.
+        threads: Worker threads, by default as many as this process may use cores.
+        executor: Runs the work instead of threads; its workers open the same path, so ``source`` must be on disk.
+        progress: Called in this thread about five times a second; raising from it stops the work.
+        phase: Word for the progress.
+
+    Returns:
+        One entry a name.
+
+    Raises:
+        FormatError: A file changed while it was read, or is not a regular file.
+        OSError: A file cannot be read.
+        ValueError: ``executor`` was given for a source that is not on disk, or the hash is unknown.
+    """
+    new_hasher(algorithm)
+    sizes = {name: source.size(name) for name in names}
+    report = _Report(phase, sum(sizes.values()), progress)
+    if executor is not None:
+        if not isinstance(source, DiskSource):
+            raise ValueError("executor= needs a model on disk")
+        where = str(source.path.absolute())
+        jobs = [executor.submit(_hash_elsewhere, where, batch, algorithm) for batch in _batches(names, sizes)]
+        found = _collect(jobs, report, elsewhere=True)
+    else:
+        found = _hash_in_threads(source, sizes, algorithm, threads or available_cores(), report)
+    return {name: found[name] for name in names}
+
+
+def available_cores() -> int:
+    """Count the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Cancelled(Exception):  # noqa: N818 - never leaves this module
+    pass
+
+
+class _Report:
+    """Counts finished bytes in the workers and tells the caller's thread; set to stop, it ends the workers."""
+
+    def __init__(self, phase: str, total: int, progress: ProgressCallback) -> None:
+        self._phase = phase
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+        self.stopped = False
+        self.progress = progress
+
+    def add(self, amount: int) -> None:
+        if self.stopped:
+            raise _Cancelled
+        with self._lock:
+            self._done += amount
+
+    def tell(self) -> None:
+        if self.progress is not None:
+            self.progress(Progress(phase=self._phase, done=min(self._done, self._total), total=self._total))
+
+
+def _hash_in_threads(source: Source, sizes: dict[str, int], algorithm: HashName, threads: int, report: _Report) -> dict[str, FileDigest]:
+    large = sorted((name for name in sizes if sizes[name] > _SMALL), key=lambda name: -sizes[name])
+    small = [name for name in sizes if sizes[name] <= _SMALL]
+    width = threads if algorithm == "blake3" and len(large) < threads else 1
+    local = threading.local()
+
+    def work(batch: Sequence[str]) -> list[FileDigest]:
+        buffer: memoryview | None = getattr(local, "buffer", None)
+        if buffer is None:
+            buffer = local.buffer = memoryview(bytearray(_WIDE_BUFFER if width > 1 else _BUFFER))
+        results = []
+        for name in batch:
+            hasher = new_hasher(algorithm, threads=width)
+
+            def take(piece: memoryview, hasher: Hasher = hasher) -> None:
+                hasher.update(piece)
+                report.add(len(piece))
+
+            with source.open(name) as reader:
+                size = read_through(reader, f"{source.where}: {name!r}", buffer, take)
+            results.append(FileDigest(name=name, size=size, digest=hasher.digest()))
+        return results
+
+    # Small files share one worker: their cost is Python's, which threads cannot share.
+    batches = [[name] for name in large] + ([small] if small else [])
+    if report.progress is None and (threads == 1 or len(batches) == 1):
+        return {entry.name: entry for batch in batches for entry in work(batch)}
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lifeseal-hash") as pool:
+        return _collect([pool.submit(work, batch) for batch in batches], report)
+
+
+def _collect(jobs: Sequence[Future[list[FileDigest]]], report: _Report, *, elsewhere: bool = False) -> dict[str, FileDigest]:
+    found: dict[str, FileDigest] = {}
+    pending = set(jobs)
+    try:
+        while pending:
+            finished, pending = wait(pending, timeout=_TICK if report.progress else None, return_when=FIRST_EXCEPTION)
+            for job in finished:
+                results = job.result()
+                found.update((entry.name, entry) for entry in results)
+                if elsewhere:
+                    report.add(sum(entry.size for entry in results))
+            report.tell()
+    except BaseException:
+        report.stopped = True
+        for job in pending:
+            job.cancel()
+        raise
+    return found
+
+
+def _batches(names: Iterable[str], sizes: dict[str, int]) -> list[list[str]]:
+    batches: list[list[str]] = [[]]
+    room = _BATCH_BYTES
+    for name in names:
+        if batches[-1] and (len(batches[-1]) >= _BATCH_FILES or sizes[name] > room):
+            batches.append([])
+            room = _BATCH_BYTES
+        batches[-1].append(name)
+        room -= sizes[name]
+    return [batch for batch in batches if batch]
+
+
+def _hash_elsewhere(path: str, names: Sequence[str], algorithm: HashName) -> list[FileDigest]:
+    with DiskSource(path) as source:
+        return list(hash_files(source, names, algorithm=algorithm, threads=1).values())

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files to be read: one directory walk, by descriptors, that never follows a link."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Protocol, Self
+
+from lifeseal._io._durable import StrPath
+from lifeseal.errors import FormatError, LimitError
+
+MAX_FILES = 1 << 20
+MAX_FOLDER_DEPTH = 64
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_KINDS = (
+    (stat.S_ISLNK, "symbolic link"),
+    (stat.S_ISFIFO, "FIFO"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+    (stat.S_ISDIR, "folder"),
+)
+
+
+class Reader(Protocol):
+    """One opened file: its size and its bytes come from the same handle."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, as they were when it was opened."""
+
+    def readinto(self, buffer: memoryview, start: int) -> int:
+        """Fill ``buffer`` from offset ``start``; returns the bytes read, 0 at the end."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(self, *error: object) -> None:
+        """Close the handle."""
+
+
+class Source(Protocol):
+    """A set of named files: a folder or file on disk, or a sealed asset."""
+
+    @property
+    def where(self) -> str:
+        """What to call it in messages."""
+
+    @property
+    def name(self) -> str:
+        """Its own name: of the folder, the file or the asset."""
+
+    def names(self, *, ignore: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """List every file below it, sorted by code point, except what lies at or under an ignored path."""
+
+    def size(self, name: str) -> int:
+        """Tell the bytes of one file, to plan work by; what counts is the size of the opened file."""
+
+    def open(self, name: str) -> Reader:
+        """Open one file by its relative name."""
+
+
+class _DiskReader:
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self.size = size
+
+    def readinto(self, buffer: memoryview, start: int) -> int:
+        return os.preadv(self._fd, [buffer], start)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+class DiskSource:
+    """A folder, or one file in its folder, read below one directory descriptor.
+
+    The path given may lead through links; nothing below it may. Renaming the folder afterwards changes nothing.
+
+    Args:
+        path: A folder or a regular file.
+
+    Raises:
+        FormatError: It is neither, or a name is not UTF-8.
+        OSError: It cannot be opened.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self._root = -1
+        self.path = Path(path)
+        self.where = os.fspath(path)
+        found = Path(path).stat()
+        self.is_folder = stat.S_ISDIR(found.st_mode)
+        if not self.is_folder and not stat.S_ISREG(found.st_mode):
+            raise FormatError(self.where, f"a folder or a regular file was expected, not a {_kind(found.st_mode)}")
+        anchor = self.path if self.is_folder else self.path.parent
+        self._root = os.open(anchor, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.name = (self.path if self.path.name not in {"", ".."} else self.path.resolve()).name
+
+    def names(self, *, ignore: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """List every file, sorted by code point.
+
+        Args:
+            ignore: Relative paths; nothing at or under them is looked at.
+
+        Returns:
+            Relative POSIX names.
+
+        Raises:
+            FormatError: A link, FIFO, socket or device lies there, or a name is not UTF-8.
+            LimitError: More files or deeper folders than the limits.
+            OSError: A folder cannot be read.
+        """
+        if not self.is_folder:
+            return (checked_name(self.name, where=self.where),)
+        found: list[str] = []
+        pending: list[tuple[str, int]] = [("", 0)]
+        while pending:
+            prefix, depth = pending.pop()
+            if depth > MAX_FOLDER_DEPTH:
+                raise LimitError(f"{self.where}: {prefix}", limit=MAX_FOLDER_DEPTH, seen=depth, unit="nested folders")
+            folder = self._descend(prefix.split("/")[:-1])
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        name = prefix + entry.name
+                        if name in ignore:
+                            continue
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append((name + "/", depth + 1))
+                        elif entry.is_file(follow_symlinks=False):
+                            found.append(checked_name(name, where=self.where))
+                        else:
+                            mode = entry.stat(follow_symlinks=False).st_mode
+                            raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {_kind(mode)}")
+            finally:
+                os.close(folder)
+            if len(found) > MAX_FILES:
+                raise LimitError(self.where, limit=MAX_FILES, seen=len(found), unit="files")
+        return tuple(sorted(found))
+
+    def size(self, name: str) -> int:
+        """Tell the bytes of one file, to plan work by.
+
+        Args:
+            name: Relative POSIX name.
+
+        Returns:
+            The size its name showed; what counts is the size of the opened file.
+
+        Raises:
+            OSError: It is not there.
+        """
+        return os.stat(name, dir_fd=self._root, follow_symlinks=False).st_size
+
+    def open(self, name: str) -> _DiskReader:
+        """Open one file, without following a link at any step.
+
+        Args:
+            name: Relative POSIX name.
+
+        Returns:
+            The reader.
+
+        Raises:
+            FormatError: The name leads outside, through a link, or to something that is not a regular file.
+            OSError: It cannot be opened.
+        """
+        *folders, last = checked_name(name, where=self.where).split("/")
+        parent = self._descend(folders) if folders else self._root
+        try:
+            try:
+                fd = os.open(last, _FILE, dir_fd=parent)
+            except OSError:
+                self._refuse_odd(parent, last, name)
+                raise
+        finally:
+            if folders:
+                os.close(parent)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {_kind(found.st_mode)}")
+        return _DiskReader(fd, found.st_size)
+
+    def close(self) -> None:
+        """Close the directory descriptor; twice is no error."""
+        if self._root >= 0:
+            os.close(self._root)
+            self._root = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _descend(self, folders: list[str]) -> int:
+        current = os.dup(self._root)
+        for index, folder in enumerate(folders):
+            try:
+                below = os.open(folder, _FOLDER, dir_fd=current)
+            except OSError:
+                try:
+                    self._refuse_odd(current, folder, "/".join(folders[: index + 1]))
+                finally:
+                    os.close(current)
+                raise
+            os.close(current)
+            current = below
+        return current
+
+    def _refuse_odd(self, parent: int, last: str, name: str) -> None:
+        """Say what stands in the way, where the system only says that the open failed."""
+        try:
+            mode = os.stat(last, dir_fd=parent, follow_symlinks=False).st_mode
+        except OSError:
+            return
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {_kind(mode)}") from None
+
+
+def checked_name(name: str, *, where: str) -> str:
+    """Accept a relative POSIX name that means one place below a folder.
+
+    Args:
+        name: The name.
+        where: Name for error messages.
+
+    Returns:
+        The same name.
+
+    Raises:
+        FormatError: It is empty or absolute, has an empty, ``.`` or ``..`` part or a NUL, or is not valid Unicode.
+    """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise FormatError(f"{where}: {name!r}", "the name is not UTF-8") from None
+    if "\0" in name or any(part in {"", ".", ".."} for part in name.split("/")):
+        raise FormatError(f"{where}: {name[:200]!r}", "a relative name without empty, '.' or '..' parts was expected")
+    return name
+
+
+def read_bounded(path: StrPath, *, limit: int) -> bytes:
+    """Read one whole small file.
+
+    Args:
+        path: A regular file.
+        limit: Bytes at most.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        FormatError: It is not a regular file.
+        LimitError: It is larger.
+        OSError: It cannot be read.
+    """
+    where = os.fspath(path)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise FormatError(where, f"a regular file was expected, not a {_kind(found.st_mode)}")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise LimitError(where, limit=limit, seen=max(found.st_size, len(data)))
+    return data
+
+
+def _kind(mode: int) -> str:
+    return next((name for test, name in _KINDS if test(mode)), "special file")

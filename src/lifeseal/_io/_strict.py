@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict JSON and base64: one reading for every byte sequence, or a refusal."""
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import NoReturn, TypeVar
+
+from lifeseal.errors import FormatError, LimitError
+
+type_names: dict[type, str] = {dict: "object", list: "array", str: "string", int: "integer", bool: "boolean", float: "number", type(None): "null"}
+
+T = TypeVar("T")
+
+MAX_JSON = 64 << 20
+MAX_DEPTH = 32
+_MAX_INT_DIGITS = 20
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[{\]}]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def loads(data: bytes, *, where: str, max_bytes: int = MAX_JSON, max_depth: int = MAX_DEPTH, floats: bool = False) -> object:
+    """Parse JSON that has exactly one meaning.
+
+    Refused: byte order marks and any encoding but UTF-8, repeated keys, NaN and infinities, lone surrogates, integers of more than
+    20 digits, nesting beyond ``max_depth``, and numbers with a fraction or exponent unless ``floats`` is set.
+
+    Args:
+        data: The document, UTF-8.
+        where: Name for error messages.
+        max_bytes: Bound on ``len(data)``, bytes.
+        max_depth: Bound on nested arrays and objects.
+        floats: Accept finite numbers with a fraction or exponent.
+
+    Returns:
+        Dicts, lists, strings, integers, booleans, None (and floats if asked for).
+
+    Raises:
+        FormatError: It is not such JSON.
+        LimitError: It is larger or deeper than allowed.
+
+    Source: RFC 8259 sections 4, 6, 8.1, 8.2; RFC 7493 (I-JSON) section 2.
+    """
+    if len(data) > max_bytes:
+        raise LimitError(where, limit=max_bytes, seen=len(data))
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise FormatError(where, "starts with a byte order mark; JSON here is plain UTF-8")
+    _bound_depth(data, where=where, max_depth=max_depth)
+
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{where}, byte {error.start}", "not valid UTF-8") from None
+    rules = _Rules(where)
+    try:
+        value: object = json.loads(
+            text,
+            object_pairs_hook=rules.unique,
+            parse_constant=rules.no_number,
+            parse_float=rules.finite if floats else rules.no_number,
+            parse_int=rules.integer,
+        )
+    except json.JSONDecodeError as error:
+        raise FormatError(f"{where}, line {error.lineno} column {error.colno}", f"not valid JSON ({error.msg})") from None
+    if b"\\u" in data:
+        _no_lone_surrogates(value, where=where)
+    return value
+
+
+class _Rules:
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def no_number(self, text: str) -> NoReturn:
+        raise FormatError(self.where, f"number {text[:24]!r} is not allowed here")
+
+    def finite(self, text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            self.no_number(text)
+        return value
+
+    def integer(self, text: str) -> int:
+        if len(text) > _MAX_INT_DIGITS:
+            self.no_number(text)
+        return int(text)
+
+    def unique(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            keys = [key for key, _ in pairs]
+            repeated = next(key for position, key in enumerate(keys) if key in keys[:position])
+            raise FormatError(self.where, f"key {repeated[:60]!r} stands twice in one object")
+        return found
+
+
+def canonical(document: object) -> bytes:
+    """Write JSON so that equal documents give equal bytes.
+
+    Args:
+        document: Dicts with string keys, lists, tuples, strings, integers, booleans, None.
+
+    Returns:
+        UTF-8, keys sorted by code point, no spaces, nothing escaped that need not be.
+
+    Raises:
+        ValueError: A string is not valid Unicode, or a number is not finite.
+    """
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8")
+
+
+def decode_base64(text: str, *, where: str) -> bytes:
+    """Decode standard base64 that is exactly what an encoder writes.
+
+    Args:
+        text: Base64 with padding, no line breaks.
+        where: Name for error messages.
+
+    Returns:
+        The decoded bytes.
+
+    Raises:
+        FormatError: Other characters, wrong padding, or non-zero unused bits.
+
+    Source: RFC 4648 sections 3.3, 3.5, 4.
+    """
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise FormatError(where, "not valid base64") from None
+    if base64.b64encode(data).decode("ascii") != text:
+        raise FormatError(where, "base64 that an encoder would write differently")
+    return data
+
+
+def encode_base64(data: bytes) -> str:
+    """Encode as standard base64 with padding, without line breaks.
+
+    Args:
+        data: Any bytes.
+
+    Returns:
+        ASCII text.
+    """
+    return base64.b64encode(data).decode("ascii")
+
+
+class Record:
+    """One JSON object, read field by field; what is not read is refused.
+
+    Args:
+        document: The parsed value; must be an object.
+        where: Name for error messages.
+
+    Raises:
+        FormatError: ``document`` is not an object.
+    """
+
+    def __init__(self, document: object, *, where: str) -> None:
+        if not isinstance(document, dict):
+            raise FormatError(where, f"an object was expected, not {_kind(document)}")
+        self._fields: Mapping[str, object] = document
+        self._left = set(document)
+        self.where = where
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fields
+
+    def at(self, name: str) -> str:
+        """Name a field for an error message."""
+        return f"{self.where}, {name!r}"
+
+    def take(self, name: str) -> object:
+        """Return a field of any type, which must be there."""
+        if name not in self._fields:
+            raise FormatError(self.where, f"field {name!r} is missing")
+        self._left.discard(name)
+        return self._fields[name]
+
+    def take_str(self, name: str, *, max_length: int = 1 << 16) -> str:
+        """Return a string field of bounded length."""
+        value = self._typed(name, str)
+        if len(value) > max_length:
+            raise LimitError(self.at(name), limit=max_length, seen=len(value), unit="characters")
+        return value
+
+    def take_int(self, name: str, *, low: int = 0, high: int = 2**63 - 1) -> int:
+        """Return an integer field within bounds; a boolean is not an integer."""
+        value = self._typed(name, int)
+        if not low <= value <= high:
+            raise FormatError(self.at(name), f"an integer from {low} to {high} was expected")
+        return value
+
+    def take_bool(self, name: str) -> bool:
+        """Return a boolean field."""
+        return self._typed(name, bool)
+
+    def take_list(self, name: str, *, max_items: int = 1 << 20) -> list[object]:
+        """Return an array field of bounded length."""
+        value = self._typed(name, list)
+        if len(value) > max_items:
+            raise LimitError(self.at(name), limit=max_items, seen=len(value), unit="items")
+        return value
+
+    def take_strs(self, name: str, *, max_items: int = 1 << 20) -> tuple[str, ...]:
+        """Return an array field that holds strings only."""
+        values = self.take_list(name, max_items=max_items)
+        strings = tuple(value for value in values if isinstance(value, str))
+        if len(strings) != len(values):
+            raise FormatError(self.at(name), "an array of strings was expected")
+        return strings
+
+    def take_record(self, name: str) -> "Record":
+        """Return an object field as a record of its own."""
+        return Record(self.take(name), where=self.at(name))
+
+    def take_const(self, name: str, wanted: str) -> None:
+        """Read a field that must hold exactly one string."""
+        found = self.take(name)
+        if found != wanted:
+            raise FormatError(self.at(name), f"{wanted!r} was expected, not {_shown(found)}")
+
+    def take_hex(self, name: str, *, length: int) -> bytes:
+        """Return a field of lower-case hexadecimal digits as ``length`` bytes."""
+        return parse_hex(self.take(name), length=length, where=self.at(name))
+
+    def take_base64(self, name: str) -> bytes:
+        """Return a field of canonical base64 as bytes."""
+        return decode_base64(self._typed(name, str), where=self.at(name))
+
+    def skip(self) -> None:
+        """Accept every field not read so far, where a standard says that unknown ones are ignored."""
+        self._left.clear()
+
+    def done(self) -> None:
+        """Refuse fields that were not read.
+
+        Raises:
+            FormatError: There are such fields.
+        """
+        if self._left:
+            raise FormatError(self.where, f"unknown field {min(self._left)[:60]!r}")
+
+    def _typed(self, name: str, kind: type[T]) -> T:
+        value = self.take(name)
+        if type(value) is not kind:
+            raise FormatError(self.at(name), f"{_article(type_names[kind])} was expected, not {_kind(value)}")
+        return value
+
+
+def parse_hex(value: object, *, length: int, where: str) -> bytes:
+    """Read lower-case hexadecimal digits as exactly ``length`` bytes.
+
+    Args:
+        value: What the document holds at this place.
+        length: Bytes wanted.
+        where: Name for error messages.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        FormatError: It is anything else.
+    """
+    if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-f]{{{2 * length}}}", value, re.ASCII):
+        raise FormatError(where, f"{2 * length} lower-case hexadecimal digits were expected, not {_shown(value)}")
+    return bytes.fromhex(value)
+
+
+def _bound_depth(data: bytes, *, where: str, max_depth: int) -> None:
+    if data.count(b"[") + data.count(b"{") <= max_depth:
+        return
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > max_depth:
+            raise LimitError(where, limit=max_depth, seen=depth, unit="nested levels")
+
+
+def _no_lone_surrogates(value: object, *, where: str) -> None:
+    if isinstance(value, str):
+        if _SURROGATE.search(value):
+            raise FormatError(where, "a string holds half of a surrogate pair")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _no_lone_surrogates(key, where=where)
+            _no_lone_surrogates(item, where=where)
+    elif isinstance(value, list):
+        for item in value:
+            _no_lone_surrogates(item, where=where)
+
+
+def _kind(value: object) -> str:
+    return _article(type_names.get(type(value), type(value).__name__))
+
+
+def _article(noun: str) -> str:
+    if noun == "null":
+        return noun
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _shown(value: object) -> str:
+    return repr(value[:60]) if isinstance(value, str) else _kind(value)

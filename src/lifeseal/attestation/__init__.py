@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signed statements: keys and policies, the DSSE envelope in a Sigstore bundle, the in-toto statement, waivers.
+
+```python
+from lifeseal import attestation
+
+public = attestation.generate_key("release")  # release.key, release.pub
+signer = attestation.KeySigner.from_file("release.key")
+policy = attestation.TrustedKey.from_file("release.pub")
+```
+"""
+
+from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae
+from lifeseal.attestation._keys import KEY_ALGORITHMS, KeyAlgorithm, KeySigner, TrustedKey, generate_key
+from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, open_statement, sign_statement
+from lifeseal.attestation._statement import Statement, Subject, parse_digest
+from lifeseal.attestation._waiver import FAULTS, Fault, Waiver, parse_time
+
+__all__ = [
+    "FAULTS",
+    "KEY_ALGORITHMS",
+    "Bundle",
+    "CertificateMaterial",
+    "Envelope",
+    "Fault",
+    "KeyAlgorithm",
+    "KeyMaterial",
+    "KeySigner",
+    "Policy",
+    "Purpose",
+    "Signer",
+    "SignerInfo",
+    "Statement",
+    "Subject",
+    "TrustedKey",
+    "Waiver",
+    "generate_key",
+    "open_statement",
+    "pae",
+    "parse_digest",
+    "parse_time",
+    "sign_statement",
+]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DSSE envelopes in Sigstore bundles: parsed once, strictly, and kept as they were."""
+
+import os
+from typing import Self
+
+import attrs
+
+from lifeseal._io import Record, StrPath, canonical, encode_base64, loads, read_bounded, replace
+from lifeseal.errors import FormatError
+
+BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+MAX_BUNDLE = 192 << 20
+IN_TOTO = "application/vnd.in-toto+json"
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """Join type and payload so that neither can pass for part of the other.
+
+    Args:
+        payload_type: Media type, ASCII.
+        payload: The exact bytes to sign.
+
+    Returns:
+        ``b"DSSEv1"``, then each length in decimal and each value, space separated.
+
+    Source: DSSE v1.0.2, protocol.md, "Signature Definition".
+
+    >>> pae("text/plain", b"hello")
+    b'DSSEv1 10 text/plain 5 hello'
+    """
+    kind = payload_type.encode("ascii")
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+@attrs.frozen(kw_only=True)
+class Envelope:
+    """A DSSE envelope with exactly one signature.
+
+    Attributes:
+        payload_type: Media type of the payload.
+        payload: The signed bytes.
+        signature: Raw signature.
+
+    Source: DSSE v1.0.2, envelope.md.
+    """
+
+    payload_type: str
+    payload: bytes = attrs.field(repr=lambda p: f"<{len(p)} bytes>")
+    signature: bytes = attrs.field(repr=lambda s: f"<{len(s)} bytes>")
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """What the signature is over."""
+        return pae(self.payload_type, self.payload)
+
+
+@attrs.frozen(kw_only=True)
+class KeyMaterial:
+    """Verification material of a signature by a bare key.
+
+    Attributes:
+        hint: Hexadecimal SHA-256 of the public key, as the reference implementation writes it; empty if a key is given.
+        key: The public key as PEM, in bundles of older releases; empty if a hint is given. It is never trusted, only compared.
+    """
+
+    hint: str = ""
+    key: bytes = b""
+
+
+@attrs.frozen(kw_only=True)
+class CertificateMaterial:
+    """Verification material that a bare key does not match: a certificate, or a chain of them.
+
+    Attributes:
+        kind: ``certificate`` or ``x509CertificateChain``.
+    """
+
+    kind: str
+
+
+@attrs.frozen(kw_only=True)
+class Bundle:
+    """A Sigstore bundle v0.3 around one DSSE envelope.
+
+    Attributes:
+        material: What the signature claims to be made with.
+        envelope: The signed payload.
+
+    Source: sigstore/protobuf-specs, sigstore_bundle.proto.
+    """
+
+    material: KeyMaterial | CertificateMaterial
+    envelope: Envelope
+
+    def to_bytes(self) -> bytes:
+        """Write the bundle; equal bundles give equal bytes.
+
+        Returns:
+            UTF-8 JSON.
+
+        Raises:
+            TypeError: The bundle came from a certificate signature, which this version reads only as far as to name it.
+        """
+        if not isinstance(self.material, KeyMaterial):
+            raise TypeError("only bundles signed by a key are written")
+        return canonical(
+            {
+                "mediaType": BUNDLE_TYPE,
+                "verificationMaterial": {"publicKey": {"hint": self.material.hint}, "tlogEntries": []},
+                "dsseEnvelope": {
+                    "payload": encode_base64(self.envelope.payload),
+                    "payloadType": self.envelope.payload_type,
+                    "signatures": [{"keyid": "", "sig": encode_base64(self.envelope.signature)}],
+                },
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, where: str = "bundle") -> Self:
+        """Read a bundle strictly.
+
+        Args:
+            data: UTF-8 JSON.
+            where: Name for error messages.
+
+        Returns:
+            The bundle. Nothing in it is verified yet.
+
+        Raises:
+            FormatError: It is not a Sigstore bundle v0.3 with exactly one DSSE signature.
+            LimitError: It is larger than 192 MiB.
+        """
+        record = Record(loads(data, where=where, max_bytes=MAX_BUNDLE), where=where)
+        record.take_const("mediaType", BUNDLE_TYPE)
+        material = _material(record.take_record("verificationMaterial"))
+        envelope = _envelope(record.take_record("dsseEnvelope"))
+        record.done()
+        return cls(material=material, envelope=envelope)
+
+    @classmethod
+    def load(cls, path: StrPath) -> Self:
+        """Read a bundle from a file; see `from_bytes`.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The bundle.
+
+        Raises:
+            FormatError: As `from_bytes`, or not a regular file.
+            LimitError: It is larger than 192 MiB.
+            OSError: It cannot be read.
+        """
+        return cls.from_bytes(read_bounded(path, limit=MAX_BUNDLE), where=os.fspath(path))
+
+    def write(self, path: StrPath, *, overwrite: bool = True) -> None:
+        """Write the bundle durably: the name holds the old bundle or this one.
+
+        Args:
+            path: The file; its folder must exist.
+            overwrite: False refuses a name that is taken.
+
+        Raises:
+            FileExistsError: The name is taken and ``overwrite`` is false, or it is not a regular file.
+            OSError: The disk refused.
+        """
+        replace(path, self.to_bytes(), overwrite=overwrite)
+
+
+def _envelope(record: Record) -> Envelope:
+    payload = record.take_base64("payload")
+    payload_type = record.take_str("payloadType", max_length=256)
+    if not payload_type.isascii():
+        raise FormatError(record.at("payloadType"), "an ASCII media type was expected")
+    signatures = record.take_list("signatures")
+    if len(signatures) != 1:
+        raise FormatError(record.at("signatures"), f"exactly one signature was expected, not {len(signatures)}")
+    record.done()
+    entry = Record(signatures[0], where=f"{record.where}, 'signatures', entry 0")
+    signature = entry.take_base64("sig")
+    if "keyid" in entry and entry.take("keyid") is not None:
+        entry.take_str("keyid", max_length=1024)
+    entry.done()
+    return Envelope(payload_type=payload_type, payload=payload, signature=signature)
+
+
+def _material(record: Record) -> KeyMaterial | CertificateMaterial:
+    kinds = [kind for kind in ("publicKey", "x509CertificateChain", "certificate") if kind in record]
+    if len(kinds) != 1:
+        raise FormatError(record.where, f"exactly one of publicKey, x509CertificateChain, certificate was expected, not {len(kinds)}")
+    if kinds != ["publicKey"]:
+        record.skip()
+        return CertificateMaterial(kind=kinds[0])
+    material = _key_material(record.take_record("publicKey"))
+    if "tlogEntries" in record and record.take_list("tlogEntries"):
+        raise FormatError(record.at("tlogEntries"), "none was expected beside a bare key")
+    if "timestampVerificationData" in record:
+        times = record.take_record("timestampVerificationData")
+        if "rfc3161Timestamps" in times and times.take_list("rfc3161Timestamps"):
+            raise FormatError(times.where, "timestamps beside a bare key are not read by this version")
+        times.done()
+    record.done()
+    return material
+
+
+def _key_material(record: Record) -> KeyMaterial:
+    if "hint" in record:
+        material = KeyMaterial(hint=record.take_str("hint", max_length=128))
+    else:
+        record.take_str("keyDetails", max_length=64)
+        material = KeyMaterial(key=record.take_base64("rawBytes"))
+    record.done()
+    return material

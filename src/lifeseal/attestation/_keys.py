@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signing and trusting bare elliptic-curve keys."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, get_args
+
+import attrs
+
+from lifeseal._io import StrPath, read_bounded, remove, replace
+from lifeseal.attestation._bundle import Bundle, Envelope, KeyMaterial, pae
+from lifeseal.attestation._policy import Purpose, SignerInfo
+from lifeseal.errors import CredentialError, FormatError, PolicyError, SignatureError
+from lifeseal.principles import implements, note
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+KeyAlgorithm: TypeAlias = Literal["p256", "p384", "p521"]
+KEY_ALGORITHMS: tuple[KeyAlgorithm, ...] = get_args(KeyAlgorithm)
+_CURVES = {"p256": "secp256r1", "p384": "secp384r1", "p521": "secp521r1"}
+_MAX_KEY_FILE = 64 << 10
+
+
+@implements("5.2", limits="The private key lies in a file; whoever can read the file, and knows its passphrase if it has one, can sign.")
+def generate_key(path: StrPath, *, algorithm: KeyAlgorithm = "p256", passphrase: bytes | None = None, overwrite: bool = False) -> "TrustedKey":
+    """Make a signing key: ``PATH.key`` (PKCS#8 PEM, readable by its owner alone) and ``PATH.pub``.
+
+    Args:
+        path: Where, without the endings; the folder must exist.
+        algorithm: ``p256``, ``p384`` or ``p521``.
+        passphrase: Encrypts the private key.
+        overwrite: True replaces keys of that name; the old private key is then gone.
+
+    Returns:
+        The public key.
+
+    Raises:
+        FileExistsError: A key of that name is there and ``overwrite`` is false.
+        OSError: The disk refused.
+        ValueError: An unknown algorithm or an empty passphrase.
+    """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    if algorithm not in KEY_ALGORITHMS:
+        raise ValueError(f"algorithm must be one of {', '.join(KEY_ALGORITHMS)}, not {algorithm!r}")
+    if passphrase == b"":
+        raise ValueError("an empty passphrase protects nothing; give one, or None")
+    curves: dict[str, ec.EllipticCurve] = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
+    private = ec.generate_private_key(curves[algorithm])
+    protection = serialization.NoEncryption() if passphrase is None else serialization.BestAvailableEncryption(passphrase)
+    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
+    base = Path(path)
+    secret, public = base.with_name(base.name + ".key"), base.with_name(base.name + ".pub")
+    if not overwrite and (taken := next((p for p in (public, secret) if os.path.lexists(p)), None)):
+        raise FileExistsError(f"{taken} is there already; a key is not replaced unless asked")
+    trusted = TrustedKey(private.public_key())
+    replace(secret, pem, mode=0o600, overwrite=overwrite)
+    try:
+        replace(public, trusted.pem, overwrite=overwrite)
+    except BaseException:
+        if not overwrite:
+            remove(secret)
+        raise
+    note(key=trusted.fingerprint)
+    return trusted
+
+
+class KeySigner:
+    """Signs with a private key.
+
+    Args:
+        private: An EC key on P-256, P-384 or P-521.
+    """
+
+    def __init__(self, private: "ec.EllipticCurvePrivateKey") -> None:
+        self._private = private
+        self.public = TrustedKey(private.public_key())
+
+    @classmethod
+    def from_file(cls, path: StrPath, *, passphrase: bytes | None = None) -> Self:
+        """Read a private key, PKCS#8 or SEC1 PEM, encrypted or not.
+
+        Args:
+            path: The file.
+            passphrase: For an encrypted key.
+
+        Returns:
+            The signer.
+
+        Raises:
+            CredentialError: The key is encrypted and the passphrase is missing or wrong.
+            FormatError: It is not such a key.
+            LimitError: The file is larger than 64 KiB.
+            OSError: It cannot be read.
+        """
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        where = os.fspath(path)
+        data = read_bounded(path, limit=_MAX_KEY_FILE)
+        encrypted = b"ENCRYPTED" in data
+        if encrypted and passphrase is None:
+            raise CredentialError(f"{where}: the key is encrypted; give its passphrase")
+        if not encrypted and passphrase is not None:
+            raise CredentialError(f"{where}: a passphrase was given, but the key is not encrypted")
+        try:
+            private = load_pem_private_key(data, passphrase)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            if encrypted:
+                raise CredentialError(f"{where}: the passphrase does not open the key, or the key is damaged") from None
+            raise FormatError(where, "a private key in PEM form was expected (PKCS#8 or SEC1)") from None
+        if not isinstance(private, ec.EllipticCurvePrivateKey):
+            raise FormatError(where, "an EC key on P-256, P-384 or P-521 was expected")
+        _checked_curve(private.public_key(), where=where)
+        return cls(private)
+
+    def sign(self, payload_type: str, payload: bytes) -> Bundle:
+        """Sign a payload.
+
+        Args:
+            payload_type: Media type, ASCII.
+            payload: The exact bytes.
+
+        Returns:
+            The bundle.
+        """
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        signature = self._private.sign(pae(payload_type, payload), ec.ECDSA(_hash_for(self._private.curve)))
+        note(signer=self.public.fingerprint)
+        return Bundle(
+            material=KeyMaterial(hint=self.public.hint),
+            envelope=Envelope(payload_type=payload_type, payload=payload, signature=signature),
+        )
+
+    def __repr__(self) -> str:
+        return f"<KeySigner {self.public.fingerprint[:12]}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer holds a private key and is not pickled or copied")
+
+
+@attrs.frozen(init=False, repr=False)
+class TrustedKey:
+    """A policy: whoever holds the private part of this key is trusted, for the kind of document asked for.
+
+    Args:
+        public: An EC key on P-256, P-384 or P-521.
+
+    Attributes:
+        pem: The key as SubjectPublicKeyInfo PEM.
+        fingerprint: Hexadecimal SHA-256 of its DER form.
+        hint: Hexadecimal SHA-256 of ``pem``, as OMS bundles carry it.
+    """
+
+    pem: bytes
+    fingerprint: str
+    hint: str
+
+    def __init__(self, public: "ec.EllipticCurvePublicKey") -> None:
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        self.__attrs_init__(pem, hashlib.sha256(der).hexdigest(), hashlib.sha256(pem).hexdigest())
+
+    @classmethod
+    def from_file(cls, path: StrPath) -> Self:
+        """Read a public key in PEM form.
+
+        Args:
+            path: The file, as `generate_key` writes ``NAME.pub``.
+
+        Returns:
+            The policy.
+
+        Raises:
+            FormatError: It is not a PEM public key on P-256, P-384 or P-521; a private key is refused too.
+            LimitError: The file is larger than 64 KiB.
+            OSError: It cannot be read.
+        """
+        return cls(_public_from_pem(read_bounded(path, limit=_MAX_KEY_FILE), where=os.fspath(path)))
+
+    def check(self, bundle: Bundle, *, purpose: Purpose) -> SignerInfo:
+        """Verify the bundle's one signature under this key.
+
+        Args:
+            bundle: What was signed.
+            purpose: For the message; a bare key is trusted for the kind that the call asks for.
+
+        Returns:
+            The signer.
+
+        Raises:
+            PolicyError: The bundle says it was signed with something else.
+            SignatureError: The signature does not verify.
+        """
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        material = bundle.material
+        if not isinstance(material, KeyMaterial):
+            raise PolicyError(f"this {purpose.label} was signed with a certificate ({material.kind}), and the policy trusts a bare key")
+        self._refuse_other_key(material, purpose)
+        public = _public_from_pem(self.pem, where="trusted key")
+        try:
+            public.verify(bundle.envelope.signature, bundle.envelope.signed_bytes, ec.ECDSA(_hash_for(public.curve)))
+        except InvalidSignature:
+            raise SignatureError(
+                f"the signature of this {purpose.label} does not verify under key {self.fingerprint[:12]}: "
+                "it was changed after signing, or signed by someone else"
+            ) from None
+        return SignerInfo(kind="key", fingerprint=self.fingerprint, name=f"key {self.fingerprint[:12]}")
+
+    def _refuse_other_key(self, material: KeyMaterial, purpose: Purpose) -> None:
+        if material.hint in {self.hint, self.fingerprint} if material.hint else material.key == self.pem:
+            return
+        theirs = material.hint[:12] or hashlib.sha256(material.key).hexdigest()[:12]
+        raise PolicyError(f"this {purpose.label} names signing key {theirs!r}, and the policy trusts {self.hint[:12]!r}: another signer's")
+
+    def __repr__(self) -> str:
+        return f"<TrustedKey {self.fingerprint[:12]}>"
+
+
+def _public_from_pem(data: bytes, *, where: str) -> "ec.EllipticCurvePublicKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        public = load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm):
+        raise FormatError(where, "a public key in PEM form was expected ('-----BEGIN PUBLIC KEY-----')") from None
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise FormatError(where, "an EC key on P-256, P-384 or P-521 was expected")
+    return _checked_curve(public, where=where)
+
+
+def _checked_curve(public: "ec.EllipticCurvePublicKey", *, where: str) -> "ec.EllipticCurvePublicKey":
+    if public.curve.name not in _CURVES.values():
+        raise FormatError(where, f"an EC key on P-256, P-384 or P-521 was expected, not on {public.curve.name}")
+    return public
+
+
+def _hash_for(curve: "ec.EllipticCurve") -> "hashes.HashAlgorithm":
+    """Choose the hash by the curve's size, as OMS bundles have it in practice; the specification does not say."""
+    from cryptography.hazmat.primitives import hashes
+
+    by_curve: dict[str, hashes.HashAlgorithm] = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}
+    return by_curve[curve.name]

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The UK Code of Practice for the Cyber Security of AI as data, and the tags that tie functions to it.
+
+>>> from lifeseal import principles
+>>> principles.find("8.1.2").en_id
+'en-304-223:5.2.4-1.2'
+"""
+
+from lifeseal.principles._catalogue import Judgement, Principle, Provision, find, judgements, principles, provisions
+from lifeseal.principles._events import Event, Fact, Sink, announce, note, now, set_process_sink, sink_for_block
+from lifeseal.principles._tags import Level, Primitive, Tag, implements, primitives, public_callables, tag_of, untagged
+
+__all__ = [
+    "Event",
+    "Fact",
+    "Judgement",
+    "Level",
+    "Primitive",
+    "Principle",
+    "Provision",
+    "Sink",
+    "Tag",
+    "announce",
+    "find",
+    "implements",
+    "judgements",
+    "note",
+    "now",
+    "primitives",
+    "principles",
+    "provisions",
+    "public_callables",
+    "set_process_sink",
+    "sink_for_block",
+    "tag_of",
+    "untagged",
+]
