@@ -16,6 +16,7 @@ from lifeseal._io._hashing import (
     hash_files,
     new_hasher,
     read_through,
+    read_whole,
 )
 from lifeseal._io._memory import Secret
 from lifeseal._io._progress import Progress, ProgressCallback
@@ -51,6 +52,7 @@ __all__ = [
     "parse_hex",
     "read_bounded",
     "read_through",
+    "read_whole",
     "remove",
     "replace",
     "replacing",

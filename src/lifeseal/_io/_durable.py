@@ -19,6 +19,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 _TEMP = re.compile(r"\.lifeseal-[0-9a-f]{16}\.tmp")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
+_NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
 
 
 class Output:
@@ -167,6 +168,9 @@ def remove(path: StrPath) -> None:
 class Appender:
     """Appends whole lines to one file, one writer at a time.
 
+    After a kill or a power cut the file may end in a torn line that nobody was told is there: part of its bytes, or zeros in place of some
+    or all of them. Whoever reads it has to know a whole line from its content, not from its length.
+
     Args:
         path: The file; made if it is not there. A symbolic link or anything but a regular file is refused.
         mode: Permissions of a new file, before the umask.
@@ -182,7 +186,12 @@ class Appender:
         folder = os.open(target.parent, _DIRECTORY)
         try:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            self._fd = os.open(target.name, flags, mode, dir_fd=folder)
+            try:
+                self._fd = os.open(target.name, flags, mode, dir_fd=folder)
+            except OSError as error:
+                if error.errno not in _NOT_REGULAR:
+                    raise
+                raise FormatError(str(target), "a regular file was expected") from None
             try:
                 if not stat.S_ISREG(os.fstat(self._fd).st_mode):
                     raise FormatError(str(target), "a regular file was expected")
@@ -249,8 +258,10 @@ class Appender:
             raise
 
     def close(self) -> None:
-        """Close the file; nothing is flushed that was not asked to be."""
-        os.close(self._fd)
+        """Close the file; nothing is flushed that was not asked to be, and twice is no error."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def _refuse_odd_target(folder: int, target: Path, *, overwrite: bool) -> None:

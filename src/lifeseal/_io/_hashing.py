@@ -12,7 +12,7 @@ import attrs
 
 from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._source import DiskSource, Reader, Source
-from lifeseal.errors import FormatError
+from lifeseal.errors import FormatError, LimitError
 
 HashName: TypeAlias = Literal["sha256", "blake2b", "blake3"]
 HASHES: tuple[HashName, ...] = get_args(HashName)
@@ -97,6 +97,28 @@ def read_through(reader: Reader, where: str, buffer: memoryview, take: Callable[
     if done != reader.size:
         raise FormatError(where, f"changed while it was read: {done} bytes instead of {reader.size}")
     return done
+
+
+def read_whole(reader: Reader, *, where: str, limit: int) -> bytes:
+    """Read one whole small file that is open.
+
+    Args:
+        reader: The opened file.
+        where: Name for error messages.
+        limit: Bytes at most.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        FormatError: The file grew or shrank meanwhile.
+        LimitError: It is larger.
+    """
+    if reader.size > limit:
+        raise LimitError(where, limit=limit, seen=reader.size)
+    data = bytearray()
+    read_through(reader, where, memoryview(bytearray(min(_BUFFER, reader.size + 1))), data.extend)
+    return bytes(data)
 
 
 def hash_files(

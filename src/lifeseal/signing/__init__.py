@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models: sign, open and verify in the OpenSSF Model Signing (OMS) format.
+
+```python
+from lifeseal import attestation, signing
+
+signer = attestation.KeySigner.from_file("release.key")
+signing.sign("model/", signer=signer)
+
+policy = attestation.TrustedKey.from_file("release.pub")
+with signing.open_model("model/", policy=policy) as signed:
+    config = signed.read("config.json")
+```
+"""
+
+from lifeseal.signing._model import FileEntry, SignedModel, Verification
+from lifeseal.signing._open import open_model, verify
+from lifeseal.signing._sign import sign
+
+__all__ = ["FileEntry", "SignedModel", "Verification", "open_model", "sign", "verify"]

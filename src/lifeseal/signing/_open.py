@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening a signed model: signature first, then the manifest, then the names; content only through reads that check it."""
+
+import contextlib
+import os
+from collections.abc import Iterable
+
+from lifeseal._io import DiskSource, ProgressCallback, Source, StrPath, hash_files, read_whole
+from lifeseal.attestation import Bundle, Policy, Purpose, Subject, Waiver, open_statement, parse_digest
+from lifeseal.errors import DigestMismatchError, PolicyError
+from lifeseal.principles import implements, note
+from lifeseal.signing._manifest import SIGNATURE_NAME, Manifest, Resource, ignore_set
+from lifeseal.signing._model import SignedModel, Verification
+
+_MAX_BUNDLE = 192 << 20
+
+
+@implements(
+    "7.1",
+    "5.3.1",
+    evidences=("2.4", "9.2"),
+    limits="It checks who signed and which files belong; each file's content is checked when it is read.",
+)
+def open_model(
+    model: "StrPath | Source",
+    *,
+    policy: Policy,
+    signature: "StrPath | Bundle | None" = None,
+    expect: str | None = None,
+    waiver: Waiver | None = None,
+    ignore: Iterable[str] = (),
+    allow_unsigned_files: bool = False,
+) -> SignedModel:
+    """Check a model's signature and manifest, and hand out its bytes only through reads that check them.
+
+    Names are compared before anything is hashed: a missing or an extra file is reported at once.
+
+    Args:
+        model: A folder, a file, or a source such as a sealed asset.
+        policy: Whose signatures count; there is no default.
+        signature: The bundle or its path; by default ``model.sig`` in the folder, ``NAME.sig`` beside a file.
+        expect: The root digest wanted, ``sha256:`` and 64 hexadecimal digits: "signed by X" is not yet "the model I asked for".
+        waiver: Lets an unsigned model in if it covers its root digest. It never helps against a bad signature.
+        ignore: Further relative paths to leave out.
+        allow_unsigned_files: Accept files that the signature does not name; they can be read through nothing here.
+
+    Returns:
+        The model. Close it, or use it in a ``with`` block.
+
+    Raises:
+        DigestMismatchError: Files are missing, or there without being signed.
+        FormatError: The bundle, the manifest or a name is not what the formats say, or a link or special file lies in the model.
+        OSError: Something cannot be read.
+        PolicyError: Unsigned, signed for another use or by another signer, or not the digest expected.
+        SignatureError: The signature does not verify.
+        ValueError: ``expect`` is not a digest.
+
+    Source: OMS v1.0, section 8.
+    """
+    wanted = None if expect is None else parse_digest(expect)
+    with contextlib.ExitStack() as cleanup:
+        source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
+        place = _Place(source, signature)
+        ignored = ignore_set(ignore, where=source.where) | place.own_names
+        bundle = place.bundle()
+        signer = None
+        if bundle is None:
+            manifest, subject = _unsigned(source, waiver, ignored, place)
+        else:
+            statement, signer = open_statement(bundle, policy=policy, purpose=Purpose.MODEL, where=place.where)
+            manifest = Manifest.from_statement(statement, lone_name=source.name, where=f"{place.where}, payload")
+            subject = statement.subjects[0]
+        note(subject=subject.digest, signer=None if signer is None else signer.fingerprint, waived=signer is None)
+        if wanted is not None and wanted != subject.sha256:
+            raise PolicyError(f"{source.where}: this is model {subject.digest}, and {expect} was expected")
+        ignored |= manifest.ignored
+        unsigned = _compare_names(source, manifest, ignored, allow_unsigned_files=allow_unsigned_files)
+        opened = SignedModel(
+            source=source,
+            manifest=manifest,
+            subject=subject,
+            signer=signer,
+            waiver=waiver if signer is None else None,
+            ignored=ignored,
+            unsigned=unsigned,
+        )
+        cleanup.pop_all()
+    return opened
+
+
+@implements(
+    "5.3.1",
+    "7.1",
+    evidences=("2.4", "9.2"),
+    limits="A report on the moment of reading: loading the path afterwards reads it again, unchecked; load through open_model instead.",
+)
+def verify(
+    model: "StrPath | Source",
+    *,
+    policy: Policy,
+    signature: "StrPath | Bundle | None" = None,
+    expect: str | None = None,
+    waiver: Waiver | None = None,
+    ignore: Iterable[str] = (),
+    allow_unsigned_files: bool = False,
+    progress: ProgressCallback = None,
+) -> Verification:
+    """Check a model's signature and read everything it names; for reports, never before a load by path.
+
+    Args:
+        model: See `open_model`.
+        policy: See `open_model`.
+        signature: See `open_model`.
+        expect: See `open_model`.
+        waiver: See `open_model`.
+        ignore: See `open_model`.
+        allow_unsigned_files: See `open_model`.
+        progress: Called about five times a second; raising from it stops the work.
+
+    Returns:
+        What was established, and what was not looked at.
+
+    Raises:
+        DigestMismatchError: Files are missing, unsigned or changed; lists them.
+        FormatError: See `open_model`; or a file changed while it was read.
+        OSError: Something cannot be read.
+        PolicyError: See `open_model`.
+        SignatureError: The signature does not verify.
+        ValueError: ``expect`` is not a digest.
+    """
+    opened = open_model(
+        model,
+        policy=policy,
+        signature=signature,
+        expect=expect,
+        waiver=waiver,
+        ignore=ignore,
+        allow_unsigned_files=allow_unsigned_files,
+    )
+    try:
+        return opened.verify(progress)
+    finally:
+        if isinstance(model, str | os.PathLike):
+            opened.close()
+
+
+class _Place:
+    """Where the signature is: given, inside the model, or beside a file."""
+
+    def __init__(self, source: Source, given: "StrPath | Bundle | None") -> None:
+        self._source = source
+        self._given = given
+        lone = isinstance(source, DiskSource) and not source.is_folder
+        self._path: str | None = None
+        if given is not None and not isinstance(given, Bundle):
+            self._path = os.fspath(given)
+        elif given is None and lone:
+            self._path = f"{source.where}.sig"
+        self.inside = given is None and not lone
+        self.where = "bundle" if isinstance(given, Bundle) else self._path or f"{source.where}/{SIGNATURE_NAME}"
+        self.own_names = frozenset() if lone else _names_inside(source, self._path)
+
+    def bundle(self) -> Bundle | None:
+        """Read the signature; None where none lies in the default place."""
+        if isinstance(self._given, Bundle):
+            return self._given
+        if self._path is not None:
+            if self._given is None and not os.path.lexists(self._path):
+                return None
+            return Bundle.load(self._path)
+        try:
+            with self._source.open(SIGNATURE_NAME) as reader:
+                data = read_whole(reader, where=self.where, limit=_MAX_BUNDLE)
+        except FileNotFoundError:
+            return None
+        return Bundle.from_bytes(data, where=self.where)
+
+
+def _names_inside(source: Source, path: str | None) -> frozenset[str]:
+    """Name the signature files inside a folder, which are never part of what is signed."""
+    names = {SIGNATURE_NAME}
+    if path is not None and isinstance(source, DiskSource):
+        given, folder = os.path.realpath(path), os.path.realpath(source.path)
+        if given.startswith(folder + os.sep):
+            names.add(os.path.relpath(given, folder))
+    return frozenset(names)
+
+
+def _unsigned(source: Source, waiver: Waiver | None, ignored: frozenset[str], place: _Place) -> tuple[Manifest, Subject]:
+    """Take an unsigned model in under a waiver: what is there now becomes what later reads are checked against."""
+    if waiver is None:
+        raise PolicyError(f"{source.where}: unsigned: no signature at {place.where}")
+    found = hash_files(source, source.names(ignore=ignored), phase="hashing")
+    manifest = Manifest(resources=tuple(Resource(name=entry.name, digest=entry.digest) for entry in found.values()), hash="sha256", ignored=ignored)
+    subject = Subject(name=source.name, sha256=manifest.root)
+    waiver.check(subject.digest, "unsigned")
+    return manifest, subject
+
+
+def _compare_names(source: Source, manifest: Manifest, ignored: frozenset[str], *, allow_unsigned_files: bool) -> tuple[str, ...]:
+    there = source.names(ignore=ignored)
+    signed = {resource.name for resource in manifest.resources}
+    missing = tuple(sorted(signed.difference(there)))
+    extra = tuple(name for name in there if name not in signed)
+    if missing or (extra and not allow_unsigned_files):
+        raise DigestMismatchError(source.where, missing=missing, extra=() if allow_unsigned_files else extra)
+    return extra
