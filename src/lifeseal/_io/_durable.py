@@ -221,17 +221,21 @@ class Appender:
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def tail(self, *, limit: int) -> tuple[bytes, int]:
-        """Read the end of the file.
+    def size(self) -> int:
+        """Tell the bytes in the file now."""
+        return os.fstat(self._fd).st_size
+
+    def tail(self, *, limit: int) -> bytes:
+        """Read the last bytes of the file.
 
         Args:
             limit: Bytes at most.
 
         Returns:
-            The last bytes, and the size of the whole file.
+            The bytes.
         """
-        size = os.fstat(self._fd).st_size
-        return os.pread(self._fd, min(limit, size), max(0, size - limit)), size
+        size = self.size()
+        return os.pread(self._fd, min(limit, size), max(0, size - limit))
 
     def append(self, data: bytes, *, durable: bool) -> None:
         """Append at the end. Call it within `locked`.
@@ -245,7 +249,7 @@ class Appender:
         Raises:
             OSError: The disk refused; the file is as before.
         """
-        before = os.fstat(self._fd).st_size
+        before = self.size()
         try:
             view = memoryview(data)
             while view:

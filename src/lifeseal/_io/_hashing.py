@@ -91,7 +91,7 @@ def read_through(reader: Reader, where: str, buffer: memoryview, take: Callable[
         FormatError: The file grew or shrank meanwhile.
     """
     done = 0
-    while count := reader.readinto(buffer, done):
+    while done <= reader.size and (count := reader.readinto(buffer, done)):
         take(buffer[:count])
         done += count
     if done != reader.size:

@@ -3,6 +3,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -157,6 +158,49 @@ class DiskSource:
         """
         return os.stat(name, dir_fd=self._root, follow_symlinks=False).st_size
 
+    def entries(self) -> Iterator[tuple[str, str]]:
+        """Walk everything, also what `names` refuses.
+
+        Yields:
+            The relative POSIX name, and why it cannot be opened as a file: empty for a regular file. Names that are not UTF-8 are
+            written with escapes.
+
+        Raises:
+            LimitError: More files than the limit.
+        """
+        if not self.is_folder:
+            yield self.name, ""
+            return
+        count = 0
+        pending: list[tuple[str, int]] = [("", 0)]
+        while pending:
+            prefix, depth = pending.pop()
+            if depth > MAX_FOLDER_DEPTH:
+                yield _printable(prefix.rstrip("/")), f"more than {MAX_FOLDER_DEPTH} nested folders"
+                continue
+            try:
+                folder = self._descend(prefix.split("/")[:-1])
+            except (FormatError, OSError) as error:
+                yield _printable(prefix.rstrip("/") or "."), f"the folder cannot be read: {_printable(str(error))}"
+                continue
+            try:
+                with os.scandir(folder) as found:
+                    for entry in found:
+                        name = prefix + entry.name
+                        count += 1
+                        if count > MAX_FILES:
+                            raise LimitError(self.where, limit=MAX_FILES, seen=count, unit="files")
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append((name + "/", depth + 1))
+                        elif _printable(name) != name:
+                            yield _printable(name), "the name is not UTF-8"
+                        elif entry.is_file(follow_symlinks=False):
+                            yield name, ""
+                        else:
+                            yield name, f"a regular file was expected, not a {_kind(entry.stat(follow_symlinks=False).st_mode)}"
+            finally:
+                os.close(folder)
+
     def open(self, name: str) -> _DiskReader:
         """Open one file, without following a link at any step.
 
@@ -274,6 +318,10 @@ def read_bounded(path: StrPath, *, limit: int) -> bytes:
     if len(data) > limit:
         raise LimitError(where, limit=limit, seen=max(found.st_size, len(data)))
     return data
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _kind(mode: int) -> str:

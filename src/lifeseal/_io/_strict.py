@@ -6,6 +6,7 @@ import binascii
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import NoReturn, TypeVar
 
@@ -18,8 +19,9 @@ T = TypeVar("T")
 MAX_JSON = 64 << 20
 MAX_DEPTH = 32
 _MAX_INT_DIGITS = 20
-_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[{\]}]")
+# An unterminated string counts up to the end, so that no byte is looked at twice; the parser refuses it afterwards.
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -85,15 +87,14 @@ class _Rules:
         return value
 
     def integer(self, text: str) -> int:
-        if len(text) > _MAX_INT_DIGITS:
+        if len(text.removeprefix("-")) > _MAX_INT_DIGITS:
             self.no_number(text)
         return int(text)
 
     def unique(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            repeated = next(key for position, key in enumerate(keys) if key in keys[:position])
+            repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise FormatError(self.where, f"key {repeated[:60]!r} stands twice in one object")
         return found
 
@@ -276,7 +277,7 @@ def _bound_depth(data: bytes, *, where: str, max_depth: int) -> None:
     if data.count(b"[") + data.count(b"{") <= max_depth:
         return
     depth = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
+    for bracket in _STRINGS.sub(b"", data).translate(None, _NOT_BRACKETS):
         depth += 1 if bracket in b"[{" else -1
         if depth > max_depth:
             raise LimitError(where, limit=max_depth, seen=depth, unit="nested levels")

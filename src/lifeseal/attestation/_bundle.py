@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """DSSE envelopes in Sigstore bundles: parsed once, strictly, and kept as they were."""
 
+import hashlib
 import os
 from typing import Self
 
@@ -67,6 +68,11 @@ class KeyMaterial:
     hint: str = ""
     key: bytes = b""
 
+    @property
+    def named(self) -> str:
+        """The key as a hint: the one given, or that of the key given."""
+        return self.hint or (hashlib.sha256(self.key).hexdigest() if self.key else "")
+
 
 @attrs.frozen(kw_only=True)
 class CertificateMaterial:
@@ -96,6 +102,8 @@ class Bundle:
     def to_bytes(self) -> bytes:
         """Write the bundle; equal bundles give equal bytes.
 
+        A key that stands in the bundle whole, as older releases wrote it, is written as its hint.
+
         Returns:
             UTF-8 JSON.
 
@@ -107,7 +115,7 @@ class Bundle:
         return canonical(
             {
                 "mediaType": BUNDLE_TYPE,
-                "verificationMaterial": {"publicKey": {"hint": self.material.hint}, "tlogEntries": []},
+                "verificationMaterial": {"publicKey": {"hint": self.material.named}, "tlogEntries": []},
                 "dsseEnvelope": {
                     "payload": encode_base64(self.envelope.payload),
                     "payloadType": self.envelope.payload_type,

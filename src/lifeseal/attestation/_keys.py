@@ -220,8 +220,9 @@ class TrustedKey:
     def _refuse_other_key(self, material: KeyMaterial, purpose: Purpose) -> None:
         if material.hint in {self.hint, self.fingerprint} if material.hint else material.key == self.pem:
             return
-        theirs = material.hint[:12] or hashlib.sha256(material.key).hexdigest()[:12]
-        raise PolicyError(f"this {purpose.label} names signing key {theirs!r}, and the policy trusts {self.hint[:12]!r}: another signer's")
+        raise PolicyError(
+            f"this {purpose.label} names signing key {material.named[:12]!r}, and the policy trusts {self.hint[:12]!r}: another signer's"
+        )
 
     def __repr__(self) -> str:
         return f"<TrustedKey {self.fingerprint[:12]}>"

@@ -67,6 +67,9 @@ def sign_statement(statement: Statement, *, signer: Signer) -> Bundle:
 
     Returns:
         The bundle.
+
+    Raises:
+        LimitError: The statement is larger than 128 MiB.
     """
     return signer.sign(IN_TOTO, statement.to_bytes())
 

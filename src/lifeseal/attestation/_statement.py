@@ -8,7 +8,7 @@ from typing import Self
 import attrs
 
 from lifeseal._io import Record, canonical, loads
-from lifeseal.errors import FormatError
+from lifeseal.errors import FormatError, LimitError
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 MAX_STATEMENT = 128 << 20
@@ -50,8 +50,15 @@ class Statement:
     predicate: Mapping[str, object]
 
     def to_bytes(self) -> bytes:
-        """Write the statement; equal statements give equal bytes."""
-        return canonical(
+        """Write the statement; equal statements give equal bytes.
+
+        Returns:
+            UTF-8 JSON.
+
+        Raises:
+            LimitError: It is larger than 128 MiB, so that nobody could read it back.
+        """
+        data = canonical(
             {
                 "_type": STATEMENT_TYPE,
                 "subject": [{"name": s.name, "digest": {"sha256": s.sha256.hex()}} for s in self.subjects],
@@ -59,6 +66,9 @@ class Statement:
                 "predicate": dict(self.predicate),
             }
         )
+        if len(data) > MAX_STATEMENT:
+            raise LimitError("statement", limit=MAX_STATEMENT, seen=len(data))
+        return data
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Self:

@@ -17,29 +17,35 @@ Fault: TypeAlias = Literal["unsigned", "needs-trust", "withdrawn"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 WAIVER_SCHEMA = "lifeseal.waiver/1"
 _MAX_WAIVER = 1 << 20
+_MAX_TEXT = 4096
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(values)
+    return tuple(sorted(set(values)))
 
 
 def _faults(values: Iterable[Fault]) -> tuple[Fault, ...]:
-    return tuple(values)
+    return tuple(sorted(set(values)))
+
+
+def _whole_seconds(value: dt.datetime) -> dt.datetime:
+    return value.replace(microsecond=0)
 
 
 @attrs.frozen(kw_only=True)
 class Waiver:
     """A decision to accept a named fault of named artefacts until a date.
 
-    A bad signature, a digest mismatch and a broken format can never be waived.
+    A bad signature, a digest mismatch and a broken format can never be waived. Order and repetition in ``covers`` and ``allows`` mean
+    nothing and are not kept.
 
     Attributes:
         covers: Digests, each ``sha256:`` and 64 hexadecimal digits; at least one.
         allows: Faults: ``unsigned``, ``needs-trust``, ``withdrawn``; at least one.
-        reason: Why.
+        reason: Why; 4096 characters at most, as in the next text fields.
         owner: Who decided.
-        expires: When it ends, with a time zone.
+        expires: When it ends, with a time zone; a fraction of a second is cut off.
         risk: Identifier of the risk in the owner's register.
     """
 
@@ -47,7 +53,7 @@ class Waiver:
     allows: tuple[Fault, ...] = attrs.field(converter=_faults)
     reason: str
     owner: str
-    expires: dt.datetime
+    expires: dt.datetime = attrs.field(converter=_whole_seconds)
     risk: str
 
     def __attrs_post_init__(self) -> None:
@@ -57,16 +63,16 @@ class Waiver:
             raise ValueError(f"a waiver covers at least one digest and allows at least one of {', '.join(FAULTS)}")
         if self.expires.tzinfo is None:
             raise ValueError("expires= needs a time zone")
-        if not all(text.strip() for text in (self.reason, self.owner, self.risk)):
-            raise ValueError("reason=, owner= and risk= must say something")
+        if not all(text.strip() and len(text) <= _MAX_TEXT for text in (self.reason, self.owner, self.risk)):
+            raise ValueError(f"reason=, owner= and risk= must say something, in {_MAX_TEXT} characters at most")
 
     def to_bytes(self) -> bytes:
         """Write the file form: canonical JSON."""
         return canonical(
             {
                 "schema": WAIVER_SCHEMA,
-                "covers": sorted(self.covers),
-                "allows": sorted(self.allows),
+                "covers": list(self.covers),
+                "allows": list(self.allows),
                 "reason": self.reason,
                 "owner": self.owner,
                 "expires": self.expires.astimezone(dt.UTC).strftime(_TIME),
@@ -87,11 +93,12 @@ class Waiver:
 
         Raises:
             FormatError: It is not a waiver.
+            LimitError: It, or a text in it, is longer than allowed.
         """
         record = Record(loads(data, where=where, max_bytes=_MAX_WAIVER), where=where)
         record.take_const("schema", WAIVER_SCHEMA)
         covers, allows = record.take_strs("covers"), record.take_strs("allows")
-        reason, owner, risk = (record.take_str(name, max_length=4096) for name in ("reason", "owner", "risk"))
+        reason, owner, risk = (record.take_str(name, max_length=_MAX_TEXT) for name in ("reason", "owner", "risk"))
         expires = parse_time(record.take_str("expires", max_length=32), where=record.at("expires"))
         record.done()
         known = tuple(fault for fault in FAULTS if fault in allows)

@@ -15,6 +15,6 @@ with signing.open_model("model/", policy=policy) as signed:
 
 from lifeseal.signing._model import FileEntry, SignedModel, Verification
 from lifeseal.signing._open import open_model, verify
-from lifeseal.signing._sign import sign
+from lifeseal.signing._sign import Digests, digest, sign
 
-__all__ = ["FileEntry", "SignedModel", "Verification", "open_model", "sign", "verify"]
+__all__ = ["Digests", "FileEntry", "SignedModel", "Verification", "digest", "open_model", "sign", "verify"]

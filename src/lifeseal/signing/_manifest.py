@@ -48,6 +48,11 @@ class Manifest:
         """SHA-256 over the raw digests in order."""
         return hashlib.sha256(b"".join(resource.digest for resource in self.resources)).digest()
 
+    @property
+    def top_names(self) -> frozenset[str]:
+        """The first part of each name: files and folders that the signature speaks of."""
+        return frozenset(resource.name.partition("/")[0] for resource in self.resources)
+
     def to_statement(self, name: str) -> Statement:
         """Write the in-toto statement; equal manifests give equal statements.
 
@@ -72,12 +77,12 @@ class Manifest:
         )
 
     @classmethod
-    def from_statement(cls, statement: Statement, *, lone_name: str, where: str) -> Self:
+    def from_statement(cls, statement: Statement, *, lone_name: str | None, where: str) -> Self:
         """Read the predicate strictly.
 
         Args:
             statement: A verified statement.
-            lone_name: What ``"."`` stands for in bundles of one file by older releases.
+            lone_name: What ``"."`` stands for, as other releases name a model of one file; None for a folder, which has no such file.
             where: Name for error messages.
 
         Returns:
@@ -98,7 +103,7 @@ class Manifest:
         if not listed:
             raise FormatError(predicate.at("resources"), "at least one file was expected")
         names = [_resource(item, chosen, where=predicate.at("resources")) for item in listed]
-        if len(names) == 1 and names[0].name == ".":
+        if lone_name is not None and len(names) == 1 and names[0].name == ".":
             names = [attrs.evolve(names[0], name=lone_name)]
         manifest = cls(resources=tuple(names), hash=chosen, ignored=ignored)
         manifest.check(statement.subjects[0], where=predicate.at("resources"))
@@ -132,12 +137,12 @@ def ignore_set(paths: Iterable[str], *, where: str) -> frozenset[str]:
         where: Name for error messages.
 
     Returns:
-        The paths, and those of version control.
+        The paths.
 
     Raises:
         FormatError: One is not a plain relative path.
     """
-    return VERSION_CONTROL | {checked_name(path.rstrip("/"), where=f"{where}, ignored path") for path in paths}
+    return frozenset({checked_name(path.rstrip("/"), where=f"{where}, ignored path") for path in paths})
 
 
 def _serialization(how: Record) -> tuple[HashName, frozenset[str]]:

@@ -9,7 +9,7 @@ from lifeseal._io import DiskSource, ProgressCallback, Source, StrPath, hash_fil
 from lifeseal.attestation import Bundle, Policy, Purpose, Subject, Waiver, open_statement, parse_digest
 from lifeseal.errors import DigestMismatchError, PolicyError
 from lifeseal.principles import implements, note
-from lifeseal.signing._manifest import SIGNATURE_NAME, Manifest, Resource, ignore_set
+from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, Manifest, Resource, ignore_set
 from lifeseal.signing._model import SignedModel, Verification
 
 _MAX_BUNDLE = 192 << 20
@@ -50,6 +50,7 @@ def open_model(
     Raises:
         DigestMismatchError: Files are missing, or there without being signed.
         FormatError: The bundle, the manifest or a name is not what the formats say, or a link or special file lies in the model.
+        LimitError: The bundle or the model is larger, or its folders deeper, than the limits.
         OSError: Something cannot be read.
         PolicyError: Unsigned, signed for another use or by another signer, or not the digest expected.
         SignatureError: The signature does not verify.
@@ -57,23 +58,25 @@ def open_model(
 
     Source: OMS v1.0, section 8.
     """
+    note(model=_label(model))
     wanted = None if expect is None else parse_digest(expect)
     with contextlib.ExitStack() as cleanup:
         source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
         place = _Place(source, signature)
         ignored = ignore_set(ignore, where=source.where) | place.own_names
+        usual = VERSION_CONTROL | place.usual_names
         bundle = place.bundle()
         signer = None
         if bundle is None:
-            manifest, subject = _unsigned(source, waiver, ignored, place)
+            manifest, subject = _unsigned(source, waiver, ignored | usual, place)
         else:
             statement, signer = open_statement(bundle, policy=policy, purpose=Purpose.MODEL, where=place.where)
-            manifest = Manifest.from_statement(statement, lone_name=source.name, where=f"{place.where}, payload")
+            manifest = Manifest.from_statement(statement, lone_name=place.lone_name, where=f"{place.where}, payload")
             subject = statement.subjects[0]
         note(subject=subject.digest, signer=None if signer is None else signer.fingerprint, waived=signer is None)
         if wanted is not None and wanted != subject.sha256:
             raise PolicyError(f"{source.where}: this is model {subject.digest}, and {expect} was expected")
-        ignored |= manifest.ignored
+        ignored |= manifest.ignored | (usual - manifest.top_names)
         unsigned = _compare_names(source, manifest, ignored, allow_unsigned_files=allow_unsigned_files)
         opened = SignedModel(
             source=source,
@@ -123,11 +126,13 @@ def verify(
     Raises:
         DigestMismatchError: Files are missing, unsigned or changed; lists them.
         FormatError: See `open_model`; or a file changed while it was read.
+        LimitError: See `open_model`.
         OSError: Something cannot be read.
         PolicyError: See `open_model`.
         SignatureError: The signature does not verify.
         ValueError: ``expect`` is not a digest.
     """
+    note(model=_label(model))
     opened = open_model(
         model,
         policy=policy,
@@ -137,11 +142,16 @@ def verify(
         ignore=ignore,
         allow_unsigned_files=allow_unsigned_files,
     )
+    note(subject=opened.subject.digest, signer=None if opened.signer is None else opened.signer.fingerprint)
     try:
         return opened.verify(progress)
     finally:
         if isinstance(model, str | os.PathLike):
             opened.close()
+
+
+def _label(model: "StrPath | Source") -> str:
+    return os.fspath(model) if isinstance(model, str | os.PathLike) else model.where
 
 
 class _Place:
@@ -151,6 +161,7 @@ class _Place:
         self._source = source
         self._given = given
         lone = isinstance(source, DiskSource) and not source.is_folder
+        self.lone_name = None if isinstance(source, DiskSource) and source.is_folder else source.name
         self._path: str | None = None
         if given is not None and not isinstance(given, Bundle):
             self._path = os.fspath(given)
@@ -158,7 +169,9 @@ class _Place:
             self._path = f"{source.where}.sig"
         self.inside = given is None and not lone
         self.where = "bundle" if isinstance(given, Bundle) else self._path or f"{source.where}/{SIGNATURE_NAME}"
-        self.own_names = frozenset() if lone else _names_inside(source, self._path)
+        # What is left out though nobody asks: the signature itself always; another of the usual name only if it is not signed for.
+        self.own_names = frozenset({SIGNATURE_NAME}) if self.inside else _name_inside(source, self._path)
+        self.usual_names = frozenset() if lone else frozenset({SIGNATURE_NAME})
 
     def bundle(self) -> Bundle | None:
         """Read the signature; None where none lies in the default place."""
@@ -176,14 +189,13 @@ class _Place:
         return Bundle.from_bytes(data, where=self.where)
 
 
-def _names_inside(source: Source, path: str | None) -> frozenset[str]:
-    """Name the signature files inside a folder, which are never part of what is signed."""
-    names = {SIGNATURE_NAME}
-    if path is not None and isinstance(source, DiskSource):
+def _name_inside(source: Source, path: str | None) -> frozenset[str]:
+    """Name the signature file if it lies inside a folder; it is never part of what is signed."""
+    if path is not None and isinstance(source, DiskSource) and source.is_folder:
         given, folder = os.path.realpath(path), os.path.realpath(source.path)
         if given.startswith(folder + os.sep):
-            names.add(os.path.relpath(given, folder))
-    return frozenset(names)
+            return frozenset({os.path.relpath(given, folder)})
+    return frozenset()
 
 
 def _unsigned(source: Source, waiver: Waiver | None, ignored: frozenset[str], place: _Place) -> tuple[Manifest, Subject]:

@@ -7,11 +7,63 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from lifeseal._io import DiskSource, HashName, ProgressCallback, Source, StrPath, hash_files
+import attrs
+
+from lifeseal._io import DiskSource, FileDigest, HashName, ProgressCallback, Source, StrPath, checked_name, hash_files
 from lifeseal.attestation import Bundle, Signer, sign_statement
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
-from lifeseal.signing._manifest import SIGNATURE_NAME, Manifest, Resource, ignore_set
+from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, Manifest, Resource, ignore_set
+from lifeseal.signing._model import FileEntry
+
+
+@attrs.frozen(kw_only=True)
+class Digests:
+    """Digests of some or all files of a model, each taken in one read.
+
+    Attributes:
+        files: Sorted by path.
+        hash: Hash used.
+    """
+
+    files: tuple[FileEntry, ...]
+    hash: HashName
+
+    @property
+    def root(self) -> str:
+        """The root digest of a model that has just these files, ``sha256:`` and 64 hexadecimal digits."""
+        manifest = _manifest(self.files, self.hash, frozenset())
+        return f"sha256:{manifest.root.hex()}"
+
+
+@implements(evidences=("8.1.2", "5.2"), limits="A digest vouches for nothing until somebody signs it.")
+def digest(model: "StrPath | Source", *, files: Iterable[str] | None = None, hash: HashName = "sha256") -> Digests:  # noqa: A002
+    """Hash a model's files without signing: one rank's share of a distributed checkpoint, or all of it.
+
+    Args:
+        model: A folder, a file, or a source.
+        files: Relative names; by default every file that `sign` would sign.
+        hash: ``sha256``, ``blake2b`` or ``blake3``.
+
+    Returns:
+        The digests; give them to `sign`.
+
+    Raises:
+        FormatError: There is no file, a name is not a plain relative one, a link or special file lies there, or a file changed meanwhile.
+        OSError: Something cannot be read.
+        ValueError: An unknown hash.
+    """
+    with contextlib.ExitStack() as cleanup:
+        source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
+        if files is None:
+            names = source.names(ignore=VERSION_CONTROL | _own_names(source, None))
+        else:
+            names = tuple(sorted(checked_name(name, where=source.where) for name in set(files)))
+        if not names:
+            raise FormatError(source.where, "there is no file to hash")
+        found = hash_files(source, names, algorithm=hash)
+    note(files=len(found), hash=hash)
+    return Digests(files=_entries(found.values()), hash=hash)
 
 
 @implements(
@@ -27,6 +79,7 @@ def sign(
     out: StrPath | None = None,
     hash: HashName = "sha256",  # noqa: A002 - the standard's word for it
     ignore: Iterable[str] = (),
+    digests: Iterable[Digests] = (),
     executor: Executor | None = None,
     progress: ProgressCallback = None,
 ) -> Bundle:
@@ -41,6 +94,7 @@ def sign(
         out: Where to put the bundle; by default ``model.sig`` in the folder, ``NAME.sig`` beside a file. An older bundle is replaced.
         hash: Hash of each file: ``sha256`` (every verifier knows it), ``blake2b`` or ``blake3`` (faster, optional in the standard).
         ignore: Relative paths to leave out; recorded in the signature.
+        digests: From `digest`, on other ranks or earlier; those files are not read again, only their sizes are compared.
         executor: Hashes in its workers instead of threads; workers are trusted and see the same path.
         progress: Called about five times a second; raising from it stops the work.
 
@@ -49,25 +103,31 @@ def sign(
 
     Raises:
         FormatError: The model is empty, holds a link or special file or a name that is not UTF-8, or changed while it was read.
+        LimitError: It has too many files, too deeply nested folders, or a list of files larger than 128 MiB.
         FileExistsError: ``out`` is something that is not a regular file.
         OSError: Something cannot be read, or the bundle not written.
         TypeError: The source is not on disk and ``out`` is missing.
-        ValueError: An unknown hash.
+        ValueError: An unknown hash, or digests of another hash.
 
     Source: OMS v1.0, section 7.
     """
     with contextlib.ExitStack() as cleanup:
         source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
+        note(model=source.where)
         target = Path(out) if out is not None else _default_place(source)
-        ignored = ignore_set(ignore, where=source.where) | _own_names(source, target)
+        called = checked_name(source.name, where=source.where)
+        ignored = ignore_set(ignore, where=source.where) | VERSION_CONTROL | _own_names(source, target)
         names = source.names(ignore=ignored)
         if not names:
             raise FormatError(source.where, "there is no file to sign")
-        found = hash_files(source, names, algorithm=hash, executor=executor, progress=progress, phase="hashing")
-    resources = tuple(Resource(name=entry.name, digest=entry.digest) for entry in found.values())
-    manifest = Manifest(resources=resources, hash=hash, ignored=ignored)
-    note(subject=f"sha256:{manifest.root.hex()}", files=len(resources), size=sum(entry.size for entry in found.values()))
-    bundle = sign_statement(manifest.to_statement(source.name), signer=signer)
+        entries = _given(source, names, digests, hash)
+        rest = [name for name in names if name not in entries]
+        found = hash_files(source, rest, algorithm=hash, executor=executor, progress=progress, phase="hashing")
+    entries |= {entry.path: entry for entry in _entries(found.values())}
+    files = tuple(entries[name] for name in names)
+    manifest = _manifest(files, hash, ignored)
+    note(subject=f"sha256:{manifest.root.hex()}", files=len(files), size=sum(entry.size for entry in files))
+    bundle = sign_statement(manifest.to_statement(called), signer=signer)
     bundle.write(target)
     return bundle
 
@@ -78,11 +138,35 @@ def _default_place(source: Source) -> Path:
     return source.path / SIGNATURE_NAME if source.is_folder else source.path.with_name(source.path.name + ".sig")
 
 
-def _own_names(source: Source, target: Path) -> frozenset[str]:
+def _given(source: Source, names: Iterable[str], digests: Iterable[Digests], algorithm: HashName) -> dict[str, FileEntry]:
+    """Take digests made elsewhere, if they are of files that are there, with the size they have now."""
+    entries: dict[str, FileEntry] = {}
+    there = set(names)
+    for share in digests:
+        if share.hash != algorithm:
+            raise ValueError(f"digests= are {share.hash}, and the signature is to be {algorithm}")
+        for entry in share.files:
+            if entry.path not in there or entries.setdefault(entry.path, entry) != entry:
+                raise FormatError(f"{source.where}: {entry.path!r}", "a digest was given for a file that is not signed, or two that differ")
+            if source.size(entry.path) != entry.size:
+                raise FormatError(f"{source.where}: {entry.path!r}", f"changed since its digest was taken: it had {entry.size} bytes")
+    return entries
+
+
+def _entries(found: Iterable[FileDigest]) -> tuple[FileEntry, ...]:
+    return tuple(FileEntry(path=entry.name, size=entry.size, digest=entry.digest) for entry in found)
+
+
+def _manifest(files: Iterable[FileEntry], algorithm: HashName, ignored: frozenset[str]) -> Manifest:
+    resources = tuple(Resource(name=entry.path, digest=entry.digest) for entry in files)
+    return Manifest(resources=resources, hash=algorithm, ignored=ignored)
+
+
+def _own_names(source: Source, target: Path | None) -> frozenset[str]:
     """Name what is a signature, not part of the model."""
-    if not isinstance(source, DiskSource):
+    if not isinstance(source, DiskSource) or (target is None and source.is_folder):
         return frozenset({SIGNATURE_NAME})
-    if not source.is_folder:
+    if target is None or not source.is_folder:
         return frozenset()
     placed, folder = target.parent.resolve() / target.name, source.path.resolve()
     inside = {placed.relative_to(folder).as_posix()} if folder in placed.parents else set()

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``inspect``: what a file says, before anybody has vouched for it."""
+
+import json
+from pathlib import Path
+
+import click
+
+from lifeseal.cli._options import PATH, common
+from lifeseal.cli._output import Output
+
+_PEEK = 64 << 20
+_SHOWN = 20
+
+
+@click.command()
+@click.argument("file", type=PATH)
+@common
+def inspect(output: Output, *, file: Path) -> None:
+    """Say what a signature, manifest, certificate, waiver, log, key or model file claims. Nothing is verified."""
+    kind, claims = describe(file)
+    lines = [f"{file}: {kind} (unverified: nobody has vouched for this)"]
+    lines += _render(claims, "  ")
+    output.plain("inspect", {"file": str(file), "kind": kind, "verified": False, "claims": claims}, "\n".join(lines))
+
+
+def describe(file: Path) -> tuple[str, dict[str, object]]:
+    """Tell what kind of file it is and what it claims.
+
+    Args:
+        file: Any file of ours, or a model file.
+
+    Returns:
+        The kind, and the claims as JSON values.
+
+    Raises:
+        LifesealError: The file is of a kind of ours, and broken.
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as opened:
+        start = opened.read(64)
+    if start.startswith(b"-----BEGIN "):
+        return _key(file)
+    if start.lstrip().startswith(b"{"):
+        found = _document(file)
+        if found is not None:
+            return found
+    return _model(file)
+
+
+def _document(file: Path) -> tuple[str, dict[str, object]] | None:
+    """Describe a JSON document of ours; None for anybody else's."""
+    from lifeseal._io import loads, read_bounded
+    from lifeseal.errors import FormatError
+
+    with file.open("rb") as opened:
+        if b'"schema":"lifeseal.log/1"' in opened.readline(1 << 20):
+            return _log(file)
+    data = read_bounded(file, limit=_PEEK)
+    try:
+        document = loads(data, where=str(file), floats=True)
+    except FormatError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    return _bundle(file) if "mediaType" in document else _plain(file, data, document)
+
+
+def _plain(file: Path, data: bytes, document: dict[str, object]) -> tuple[str, dict[str, object]] | None:
+    from lifeseal import attestation, disposal, provenance
+
+    if document.get("schema") == "lifeseal.dataset/1":
+        return "dataset manifest", _jsonable(provenance.Manifest.from_bytes(data, where=str(file)).to_bytes())
+    if document.get("schema") == "lifeseal.waiver/1":
+        return "waiver", _jsonable(attestation.Waiver.from_bytes(data, where=str(file)).to_bytes())
+    if document.get("predicateType") == attestation.Purpose.CERTIFICATE.predicate_type:
+        statement = disposal.Certificate.load(file).disposal.to_statement()
+        return "unsigned disposal certificate", dict(statement.predicate)
+    return None
+
+
+def _bundle(file: Path) -> tuple[str, dict[str, object]]:
+    from lifeseal import attestation
+
+    bundle = attestation.Bundle.load(file)
+    statement = attestation.Statement.from_bytes(bundle.envelope.payload, where=f"{file}, payload")
+    purpose = next((p.label for p in attestation.Purpose if p.predicate_type == statement.predicate_type), "unknown document")
+    material = bundle.material
+    signed_with = f"key {material.hint or 'given as PEM'}" if isinstance(material, attestation.KeyMaterial) else material.kind
+    claims: dict[str, object] = {
+        "signed_with": signed_with,
+        "predicate_type": statement.predicate_type,
+        "subjects": [{"name": subject.name, "digest": subject.digest} for subject in statement.subjects],
+        "predicate": dict(statement.predicate),
+    }
+    return f"signature of a {purpose}", claims
+
+
+def _log(file: Path) -> tuple[str, dict[str, object]]:
+    from lifeseal import evidence
+
+    found = evidence.verify(file)
+    return "event log, its chain unbroken", {"events": found.events, "damaged": found.damaged, "head": found.head}
+
+
+def _key(file: Path) -> tuple[str, dict[str, object]]:
+    from lifeseal import attestation
+    from lifeseal._io import read_bounded
+
+    if b"PRIVATE KEY" in read_bounded(file, limit=64 << 10):
+        return "private key", {"note": "not opened"}
+    return "public key", {"fingerprint": attestation.TrustedKey.from_file(file).fingerprint}
+
+
+def _model(file: Path) -> tuple[str, dict[str, object]]:
+    from lifeseal import serialization
+
+    report = serialization.scan(file)
+    claims: dict[str, object] = {"verdict": report.verdict.value, "findings": [finding.to_json() for finding in report.findings]}
+    if report.format == "safetensors" and report.verdict.value == "safe":
+        header = serialization.validate(file)
+        claims["tensors"] = [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in header.tensors]
+        claims["metadata"] = dict(header.metadata)
+    return f"{report.format} file", claims
+
+
+def _jsonable(data: bytes) -> dict[str, object]:
+    found: dict[str, object] = json.loads(data)
+    return found
+
+
+def _render(value: object, indent: str) -> list[str]:
+    if isinstance(value, dict):
+        lines = []
+        for key, item in value.items():
+            nested = _render(item, indent + "  ")
+            lines += [f"{indent}{key}: {nested[0].strip()}"] if not isinstance(item, dict | list) else [f"{indent}{key}:", *nested]
+        return lines
+    if isinstance(value, list):
+        lines = [f"{indent}- {json.dumps(item, ensure_ascii=False)}" for item in value[:_SHOWN]]
+        return lines + ([f"{indent}… and {len(value) - _SHOWN} more"] if len(value) > _SHOWN else [])
+    return [f"{indent}{value}"]

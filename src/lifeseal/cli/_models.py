@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``keygen`` and ``sign``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from lifeseal.cli._options import PATH, common, secret_from
+from lifeseal.cli._output import Output
+
+if TYPE_CHECKING:
+    from lifeseal._io import HashName
+    from lifeseal.attestation import KeyAlgorithm, KeySigner
+
+
+@click.command()
+@click.option("--out", required=True, type=PATH, metavar="DIR/NAME", help="Writes NAME.key (readable by you alone) and NAME.pub.")
+@click.option("--algorithm", type=click.Choice(["p256", "p384", "p521"]), default="p256", show_default=True)
+@click.option("--encrypt", is_flag=True, help="Encrypt the private key; asks for a passphrase.")
+@click.option("--passphrase-file", type=PATH, help="Encrypt the private key with the passphrase on this file's first line.")
+@click.option("--force", is_flag=True, help="Replace keys of that name.")
+@common
+def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphrase_file: Path | None, force: bool) -> None:
+    """Make a signing key."""
+    from lifeseal import attestation
+
+    passphrase = secret_from(passphrase_file, prompt="New passphrase" if encrypt else None)
+    if encrypt and passphrase is None:
+        raise click.UsageError("--encrypt asks on a terminal; elsewhere give --passphrase-file")
+    public = attestation.generate_key(out, algorithm=cast("KeyAlgorithm", algorithm), passphrase=passphrase, overwrite=force)
+    files = {"private": f"{out}.key", "public": f"{out}.pub"}
+    lines = (
+        f"wrote {files['private']} and {files['public']}",
+        f"fingerprint  {public.fingerprint}",
+        "Keep the .key to yourself; give the .pub away.",
+    )
+    output.result("keygen", {**files, "fingerprint": public.fingerprint}, lines)
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--key", required=True, type=PATH, help="Private key (PEM).")
+@click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line.")
+@click.option("--out", type=PATH, help="Where the signature goes; by default MODEL/model.sig, or MODEL.sig beside a file.")
+@click.option("--hash", "algorithm", type=click.Choice(["sha256", "blake2b", "blake3"]), default="sha256", show_default=True)
+@click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model; recorded. Repeatable.")
+@common
+def sign(output: Output, *, model: Path, key: Path, passphrase_file: Path | None, out: Path | None, algorithm: str, ignore: tuple[str, ...]) -> None:
+    """Sign every file of MODEL, a folder or a file."""
+    from lifeseal import attestation, signing
+
+    signer = load_signer(key, passphrase_file)
+    with output.progress() as progress:
+        bundle = signing.sign(model, signer=signer, out=out, hash=cast("HashName", algorithm), ignore=ignore, progress=progress)
+    statement = attestation.Statement.from_bytes(bundle.envelope.payload, where="payload")
+    subject = statement.subjects[0]
+    target = out or (model / "model.sig" if model.is_dir() else Path(f"{model}.sig"))
+    lines = (f"signed {model}", f"model      {subject.digest}", f"signer     key {signer.public.fingerprint}", f"signature  {target}")
+    output.result("sign", {"model": str(model), "digest": subject.digest, "signer": signer.public.fingerprint, "signature": str(target)}, lines)
+
+
+def load_signer(key: Path, passphrase_file: Path | None) -> "KeySigner":
+    """Read a private key, asking for its passphrase where it needs one.
+
+    Args:
+        key: The key file.
+        passphrase_file: Holds the passphrase.
+
+    Returns:
+        The signer.
+    """
+    from lifeseal import attestation
+    from lifeseal._io import read_bounded
+
+    encrypted = b"ENCRYPTED" in read_bounded(key, limit=64 << 10)
+    passphrase = secret_from(passphrase_file, prompt=f"Passphrase of {key}" if encrypted else None)
+    return attestation.KeySigner.from_file(key, passphrase=passphrase)

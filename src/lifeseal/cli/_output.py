@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person or a machine sees."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from lifeseal._io import Progress, ProgressCallback
+
+_GREEN, _RED = "green", "red"
+
+
+class Refused(Exception):  # noqa: N818 - not an error: the answer is no, and it has been printed
+    """Ends a command whose answer is not yes.
+
+    Args:
+        code: The exit code.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Output:
+    """Prints one JSON document, or lines for a person.
+
+    Args:
+        as_json: One document on standard output, and nothing else there.
+        quiet: No lines for a person but errors.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def result(self, command: str, document: dict[str, object], lines: tuple[str, ...], *, ok: bool = True) -> None:
+        """Print a command's result.
+
+        Args:
+            command: Names the schema.
+            document: For machines.
+            lines: For people; the first says yes or no.
+            ok: Whether the answer is yes.
+        """
+        if self.as_json:
+            self._document(command, {"ok": ok, **document})
+        elif not self.quiet:
+            mark, colour = ("✓", _GREEN) if ok else ("✗", _RED)
+            click.secho(f"{mark} {printable(lines[0])}", fg=colour, bold=True)
+            for line in lines[1:]:
+                click.echo(f"  {printable(line)}")
+
+    def plain(self, command: str, document: dict[str, object], text: str) -> None:
+        """Print a result that is neither yes nor no: a list, a table, what a file says."""
+        if self.as_json:
+            self._document(command, document)
+        else:
+            click.echo(printable(text, keep="\n"))
+
+    def error(self, command: str, kind: str, sentence: str) -> None:
+        """Print why a command failed."""
+        if self.as_json:
+            self._document(command, {"ok": False, "error": {"type": kind, "message": sentence}})
+        else:
+            click.secho(f"✗ {printable(sentence)}", fg=_RED, bold=True, err=True)
+
+    def usage(self, error: click.UsageError, command: str) -> None:
+        """Print how a command is used, and what was wrong."""
+        if self.as_json:
+            self._document(command, {"ok": False, "error": {"type": "UsageError", "message": error.format_message()}})
+        else:
+            error.show()
+
+    def bug(self, command: str, error: BaseException) -> None:
+        """Print that this is a bug of ours, without values that a traceback could show."""
+        sentence = f"a bug in lifeseal: {type(error).__name__}; please report it with the command you ran"
+        self.error(command, type(error).__name__, sentence)
+        if not self.as_json:
+            trace, lines = error.__traceback__, []
+            while trace is not None:
+                lines.append(f"  {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno} {trace.tb_frame.f_code.co_name}")
+                trace = trace.tb_next
+            click.echo("\n".join(lines), err=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[ProgressCallback]:
+        """Show progress on standard error, on a terminal alone."""
+        if self.quiet or self.as_json or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import Progress as Bar
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("working", total=None)
+
+            def show(step: Progress) -> None:
+                bar.update(task, description=step.phase, completed=step.done, total=step.total)
+
+            yield show
+
+    def _document(self, command: str, document: dict[str, object]) -> None:
+        click.echo(json.dumps({"schema": f"lifeseal.{command}/1", **document}, indent=2, ensure_ascii=True))
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Escape what a terminal would act on: control characters, direction marks, half surrogates.
+
+    Args:
+        text: Any text; names in it can come from an attacker.
+        keep: Control characters to let through.
+
+    Returns:
+        Text that only shows.
+    """
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vault``: keep files encrypted under a key that can be destroyed."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from lifeseal.cli._options import PATH, common
+from lifeseal.cli._output import Output
+
+if TYPE_CHECKING:
+    from lifeseal.erasure import FileRoot
+
+R = TypeVar("R")
+_LOSING = "Losing the root file loses everything sealed under it."
+_BACKING_UP = "A backup of the root file undoes every erasure made after it; the vault folder itself may be backed up."
+
+
+def root_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command ``--root`` and ``--config``, and hand it the root holder for its vault as ``root``."""
+
+    @click.option("--root", "uri", metavar="URI", help="Where the root key is, as file:PATH; by default from your configuration.")
+    @click.option("--config", type=PATH, help="Your configuration; by default lifeseal/config.toml under XDG_CONFIG_HOME.")
+    @functools.wraps(command)
+    def run(*args: object, uri: str | None, config: Path | None, **arguments: object) -> R:
+        folder = arguments.get("vault") or arguments.get("directory")
+        root = None if folder is None else root_from(uri, config, Path(str(folder)))
+        return command(*args, root=root, **arguments)
+
+    return run
+
+
+def root_from(uri: str | None, config: Path | None, vault: Path) -> "FileRoot":
+    """Build the root holder from its URI, or from the user's own configuration; never from the vault.
+
+    Args:
+        uri: As ``file:PATH``.
+        config: The configuration file: a table ``[roots]`` from absolute vault folders to URIs.
+        vault: The vault folder.
+
+    Returns:
+        The holder.
+
+    Raises:
+        click.UsageError: No root is named, or its kind is unknown.
+    """
+    from lifeseal.erasure import FileRoot
+
+    named = uri or _configured(config, vault)
+    if named is None:
+        raise click.UsageError(f"where is the root of {vault}? Give --root file:PATH, or name it in your configuration under [roots]")
+    kind, _, place = named.partition(":")
+    if kind != "file" or not place:
+        raise click.UsageError(f"a root is written file:PATH, not {named!r}")
+    return FileRoot(Path(place).expanduser())
+
+
+def _configured(config: Path | None, vault: Path) -> str | None:
+    import tomllib
+
+    from lifeseal._io import read_bounded
+
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    path = config or home / "lifeseal" / "config.toml"
+    if config is None and not path.exists():
+        return None
+    try:
+        document = tomllib.loads(read_bounded(path, limit=1 << 20).decode("utf-8"))
+    except ValueError as error:
+        raise click.UsageError(f"{path}: {error}") from None
+    roots = document.get("roots", {})
+    found = roots.get(str(vault.absolute())) if isinstance(roots, dict) else None
+    return found if isinstance(found, str) else None
+
+
+@click.group()
+def vault() -> None:
+    """Keep models and data encrypted under a key that can be destroyed."""
+
+
+@vault.command()
+@click.argument("directory", type=PATH, metavar="DIR")
+@root_options
+@common
+def init(output: Output, *, directory: Path, root: "FileRoot") -> None:
+    """Make a new vault in DIR, and its root key."""
+    from lifeseal.erasure import Vault
+
+    with Vault.create(directory, root=root) as made:
+        document: dict[str, object] = {"vault": made.id, "epoch": made.epoch, "directory": str(directory), "assurance": made.assurance}
+        lines = (f"made vault {directory}", f"id         {made.id}", f"assurance  {made.assurance}", _LOSING, _BACKING_UP)
+    output.result("vault-init", document, lines)
+
+
+@vault.command()
+@click.argument("path", type=PATH)
+@click.option("--vault", required=True, type=PATH, metavar="DIR")
+@click.option("--name", required=True, help="What to call the asset.")
+@click.option("--remove-plaintext", is_flag=True, help="Unlink PATH once everything is sealed and read back; this is no sanitising of the disk.")
+@root_options
+@common
+def seal(output: Output, *, path: Path, vault: Path, name: str, remove_plaintext: bool, root: "FileRoot") -> None:
+    """Encrypt a file or folder into the vault."""
+    from lifeseal.erasure import Vault
+
+    with Vault.open(vault, root=root) as opened, output.progress() as progress:
+        opened.seal(path, name, remove_plaintext=remove_plaintext, progress=progress).close()
+        info = next(info for info in opened.assets() if info.name == name)
+        document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "name": name, "slot": info.slot, "generation": info.generation}
+    plain = "the plaintext was unlinked; the disk may still hold its blocks" if remove_plaintext else f"the plaintext is still at {path}"
+    lines = (f"sealed {path} as {name!r}", f"{info.files} files, {info.size} bytes", plain)
+    output.result("vault-seal", document | {"files": info.files, "bytes": info.size, "plaintext_removed": remove_plaintext}, lines)
+
+
+@vault.command()
+@click.argument("name")
+@click.option("--vault", required=True, type=PATH, metavar="DIR")
+@click.option("--out", required=True, type=PATH, help="The new file or folder.")
+@root_options
+@common
+def unseal(output: Output, *, name: str, vault: Path, out: Path, root: "FileRoot") -> None:
+    """Write an asset's plaintext to a new file or folder."""
+    from lifeseal.erasure import Vault
+
+    with Vault.open(vault, root=root) as opened:
+        opened.unseal(name, out)
+        document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "name": name, "out": str(out)}
+    output.result("vault-unseal", document, (f"wrote {out}", "It is plaintext outside the vault: erasing the asset will not reach it."))
+
+
+@vault.command(name="list")
+@click.option("--vault", required=True, type=PATH, metavar="DIR")
+@root_options
+@common
+def list_(output: Output, *, vault: Path, root: "FileRoot") -> None:
+    """List the assets, erased ones included."""
+    from lifeseal.erasure import Vault
+
+    with Vault.open(vault, root=root) as opened:
+        assets = opened.assets()
+        rows = [
+            {
+                "name": info.name,
+                "state": info.state,
+                "erased_at": info.erased_at,
+                "slot": info.slot,
+                "generation": info.generation,
+                "files": info.files,
+                "bytes": info.size,
+            }
+            for info in assets
+        ]
+        document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "assets": rows}
+    lines = [f"{'state':<18}{'files':>8}{'bytes':>16}  name"]
+    for info in assets:
+        state = info.state if info.erased_at is None else f"erased, epoch {info.erased_at}"
+        lines.append(f"{state:<18}{info.files:>8}{info.size:>16}  {info.name}")
+    output.plain("vault-list", document, "\n".join(lines) if assets else "the vault is empty")
+
+
+@vault.command()
+@click.option("--vault", required=True, type=PATH, metavar="DIR")
+@root_options
+@common
+def info(output: Output, *, vault: Path, root: "FileRoot") -> None:
+    """Say how sure an erasure would be, and what losing or backing up the root means."""
+    from lifeseal.erasure import Vault
+
+    with Vault.open(vault, root=root) as opened:
+        live = sum(info.state == "live" for info in opened.assets())
+        erased = len(opened.assets()) - live
+        document: dict[str, object] = {
+            "vault": opened.id,
+            "epoch": opened.epoch,
+            "holder": opened.holder,
+            "assurance": opened.assurance,
+            "live": live,
+            "erased": erased,
+        }
+        lines = (
+            f"vault      {opened.id}",
+            f"epoch      {opened.epoch}",
+            f"assets     {live} live, {erased} erased",
+            f"root       {opened.holder}",
+            f"assurance  {opened.assurance}",
+            _LOSING,
+            _BACKING_UP,
+        )
+    output.plain("vault-info", document, "\n".join(lines))

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``verify``: the command that gates a deployment."""
+
+from pathlib import Path
+
+import click
+
+from lifeseal.cli._options import PATH, common
+from lifeseal.cli._output import Output
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--key", required=True, type=PATH, help="Public key that must have signed it (PEM).")
+@click.option("--signature", type=PATH, help="The signature; by default MODEL/model.sig, or MODEL.sig beside a file.")
+@click.option("--expect", metavar="DIGEST", help="Root digest that the model must have, sha256:…")
+@click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model. Repeatable.")
+@click.option("--allow-unsigned-files", is_flag=True, help="Accept files that the signature does not name.")
+@click.option("--waiver", type=PATH, help="Accept an unsigned model that this waiver covers.")
+@common
+def verify(
+    output: Output,
+    *,
+    model: Path,
+    key: Path,
+    signature: Path | None,
+    expect: str | None,
+    ignore: tuple[str, ...],
+    allow_unsigned_files: bool,
+    waiver: Path | None,
+) -> None:
+    """Check that MODEL is exactly what the holder of the key signed.
+
+    A report on this moment: a program that loads the files afterwards reads them again, unchecked. To load what was checked, use
+    lifeseal.signing.open_model and lifeseal.loading.
+    """
+    from lifeseal import attestation, signing
+
+    policy = attestation.TrustedKey.from_file(key)
+    exception = None if waiver is None else attestation.Waiver.load(waiver)
+    with output.progress() as progress:
+        found = signing.verify(
+            model,
+            policy=policy,
+            signature=signature,
+            expect=expect,
+            ignore=ignore,
+            allow_unsigned_files=allow_unsigned_files,
+            waiver=exception,
+            progress=progress,
+        )
+    signer = None if found.signer is None else found.signer.fingerprint
+    document: dict[str, object] = {
+        "model": str(model),
+        "name": found.subject.name,
+        "digest": found.subject.digest,
+        "signer": signer,
+        "waived_by": None if found.waiver is None else found.waiver.owner,
+        "files": found.files,
+        "bytes": found.size,
+        "hash": found.hash,
+        "ignored": list(found.ignored),
+        "unsigned_files": list(found.unsigned),
+        "revocation": "not consulted",
+    }
+    who = f"key {signer}" if signer else f"nobody: waived by {found.waiver.owner if found.waiver else ''}"
+    lines = [f"{model}: as it was signed" if signer else f"{model}: unsigned, accepted by waiver"]
+    lines += [f"signer    {who}", f"model     {found.subject.digest}", f"compared  {found.files} files, {found.size} bytes, {found.hash}"]
+    lines += [f"left out  {', '.join(found.ignored)}"] if found.ignored else []
+    lines += [f"unsigned  {', '.join(found.unsigned)}"] if found.unsigned else []
+    output.result("verify", document, tuple(lines))

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``waiver``: write down an exception."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from lifeseal.cli._options import PATH, common
+from lifeseal.cli._output import Output
+
+if TYPE_CHECKING:
+    from lifeseal.attestation import Fault
+
+
+@click.group()
+def waiver() -> None:
+    """Write down who accepts which fault of which artefact, why, and until when."""
+
+
+@waiver.command()
+@click.option("--covers", multiple=True, required=True, metavar="DIGEST", help="Artefact, sha256:…. Repeatable.")
+@click.option("--allow", multiple=True, required=True, type=click.Choice(["unsigned", "needs-trust", "withdrawn"]), help="Fault. Repeatable.")
+@click.option("--reason", required=True)
+@click.option("--owner", required=True, help="Who decides.")
+@click.option("--expires", required=True, metavar="TIME", help="As 2026-12-31T23:59:59Z.")
+@click.option("--risk", required=True, help="Identifier in your risk register.")
+@click.option("--out", required=True, type=PATH)
+@click.option("--force", is_flag=True, help="Replace a file of that name.")
+@common
+def new(
+    output: Output,
+    *,
+    covers: tuple[str, ...],
+    allow: tuple[str, ...],
+    reason: str,
+    owner: str,
+    expires: str,
+    risk: str,
+    out: Path,
+    force: bool,
+) -> None:
+    """Write a waiver file."""
+    from lifeseal import attestation
+
+    when = attestation.parse_time(expires, where="--expires")
+    exception = attestation.Waiver(covers=covers, allows=cast("tuple[Fault, ...]", allow), reason=reason, owner=owner, expires=when, risk=risk)
+    exception.write(out, overwrite=force)
+    lines = (f"wrote {out}", f"covers   {', '.join(covers)}", f"allows   {', '.join(allow)}", f"expires  {expires}")
+    output.result("waiver-new", {"waiver": str(out), "covers": list(covers), "allows": list(allow), "expires": expires}, lines)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disposal: erase assets and certify it, with its limits.
+
+```python
+from lifeseal import disposal
+
+todo = disposal.plan(vault, ["classifier"])
+certificate = disposal.dispose(
+    todo, signer=signer, sanitiser="ops@example.org", custodian="records@example.org", trigger="decommission"
+)
+certificate.write("classifier.disposal.json")
+```
+"""
+
+from lifeseal.disposal._certificate import TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger, open_certificate
+from lifeseal.disposal._dispose import Plan, confirm, dispose, plan
+
+__all__ = [
+    "TRIGGERS",
+    "Certificate",
+    "Disposal",
+    "DisposedAsset",
+    "Plan",
+    "Trigger",
+    "confirm",
+    "dispose",
+    "open_certificate",
+    "plan",
+]

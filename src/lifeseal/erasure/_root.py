@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the root key lives: the one place whose old content must really go."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, Self
+
+import attrs
+
+from lifeseal._io import Appender, Secret, StrPath, replace
+from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
+
+_MAGIC = b"lifeseal.root/0\n"
+_VAULT = slice(16, 32)
+_EPOCH = slice(32, 40)
+_KEY = slice(40, 72)
+_CHECKSUM = slice(72, 104)
+_SIZE = 104
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class HeldRoot:
+    """What a holder holds; close it after use.
+
+    Attributes:
+        vault: Vault id, 16 bytes.
+        epoch: Counts the changes of the vault, from 1.
+        key: Opens the registry of that epoch and nothing else, 32 bytes.
+    """
+
+    vault: bytes
+    epoch: int
+    key: Secret
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.key.close()
+
+
+class RootHolder(Protocol):
+    """A cell that keeps vault id, epoch and root key, all three replaced in one write."""
+
+    @property
+    def kind(self) -> str:
+        """A word for the sort of holder."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What names the cell where the vault does not; compared before the holder is asked. Empty if the vault id says enough."""
+
+    @property
+    def location(self) -> Path | None:
+        """The file it lies in, if it is a file."""
+
+    @property
+    def assurance(self) -> str:
+        """How far the old root can be trusted to be gone, in one sentence."""
+
+    def read(self) -> HeldRoot:
+        """Return what the cell holds."""
+
+    def replace(self, new: HeldRoot, *, over: int | None) -> None:
+        """Put a new root in place of that of epoch ``over``, or into an empty cell if it is None."""
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other writers out for a block."""
+
+
+class FileRoot:
+    """A root key in a file outside the vault folder.
+
+    Best effort only: whoever copied the file, or reads the disk's old blocks, can undo an erasure. Losing the file loses everything
+    sealed under it; backing it up undoes erasure.
+
+    Args:
+        path: The file, mode 0600. A lock file ``PATH.lock`` lies beside it. Links are refused.
+    """
+
+    kind = "file"
+    fingerprint = ""
+    assurance = "Best effort: the root is a file; backups of it, or blocks a disk still holds, undo the erasure."
+
+    def __init__(self, path: StrPath) -> None:
+        self.location = Path(path)
+
+    def read(self) -> HeldRoot:
+        """Return what the file holds.
+
+        Returns:
+            Vault id, epoch and root key; close it after use.
+
+        Raises:
+            CredentialError: Others may read the file, or this user may not.
+            FormatError: It is not a root file.
+            StateError: It has a second name, a hard link.
+            StoreError: It is not there.
+            TamperedError: It was damaged.
+            OSError: It cannot be read.
+        """
+        where = str(self.location)
+        try:
+            fd = os.open(self.location, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise StoreError(f"{where}: the root file is not there; without it the vault cannot be read") from None
+        except PermissionError:
+            raise CredentialError(f"{where}: this user may not read the root file") from None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise FormatError(where, "a regular file was expected, not a symbolic link") from None
+            raise
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise FormatError(where, "a regular file was expected")
+            if found.st_mode & _OTHERS:
+                raise CredentialError(f"{where}: other users may open the root file; make it yours alone: chmod 600 {where}")
+            if found.st_nlink > 1:
+                raise StateError(f"{where}: the root file has a second name (a hard link), under which an old root would survive; remove that name")
+            with Secret(_SIZE) as content, content.view() as view:
+                if found.st_size != _SIZE or os.preadv(fd, [view], 0) != _SIZE:
+                    raise FormatError(where, f"a root file of {_SIZE} bytes was expected")
+                return _parse(view, where=where)
+        finally:
+            os.close(fd)
+
+    def replace(self, new: HeldRoot, *, over: int | None) -> None:
+        """Put a new root into the file, durably and in one step. Call it within `locked`.
+
+        Args:
+            new: What it shall hold.
+            over: Epoch that it holds now; None if there must be no file yet.
+
+        Raises:
+            FileExistsError: ``over`` is None, and the name is taken.
+            StateError: The file holds another epoch or another vault's root.
+            OSError: The disk refused.
+        """
+        if over is not None:
+            with self.read() as old:
+                if (old.vault, old.epoch) != (new.vault, over):
+                    raise StateError(f"{self.location}: holds epoch {old.epoch} of vault {old.vault.hex()}, not epoch {over} of {new.vault.hex()}")
+        with Secret(_SIZE) as content, content.view() as view:
+            view[:16] = _MAGIC
+            view[_VAULT] = new.vault
+            view[_EPOCH] = new.epoch.to_bytes(8, "big")
+            with new.key.view() as key:
+                view[_KEY] = key
+            view[_CHECKSUM] = _checksum(view)
+            replace(self.location, view, mode=0o600, overwrite=over is not None)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other writers out for a block.
+
+        Raises:
+            LockedError: Another process, or another vault object of this one, is writing.
+            OSError: The lock file cannot be opened.
+        """
+        lock = Appender(self.location.with_name(self.location.name + ".lock"), mode=0o600)
+        try:
+            with lock.locked(wait=False):
+                yield
+        finally:
+            lock.close()
+
+
+def _parse(view: memoryview, *, where: str) -> HeldRoot:
+    if view[:16] != _MAGIC:
+        raise FormatError(where, "not a root file of this version")
+    if view[_CHECKSUM] != _checksum(view):
+        raise TamperedError(f"{where}: the root file is damaged; its checksum does not fit")
+    with view[_KEY] as key:
+        return HeldRoot(vault=bytes(view[_VAULT]), epoch=int.from_bytes(view[_EPOCH], "big"), key=Secret.copy_of(key))
+
+
+def _checksum(view: memoryview) -> bytes:
+    with view[: _KEY.stop] as covered:
+        return hashlib.sha256(covered).digest()

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing an asset's containers, and removing the plaintext afterwards."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import attrs
+
+from lifeseal._io import DiskSource, Progress, ProgressCallback, Secret, remove
+from lifeseal.erasure._container import Place, write_container
+from lifeseal.erasure._index import Index, IndexEntry, parse_index
+from lifeseal.erasure._layout import DATA, GROUP_SIZE, ID_SIZE, INDEX, group_of, object_ids, object_name
+from lifeseal.errors import FormatError, StoreError
+
+
+@attrs.frozen(kw_only=True)
+class Sealed:
+    """What was written, before it is committed.
+
+    Attributes:
+        index: The files.
+        index_id: Container of the index.
+        seen: What the file system said of each file when it was read.
+    """
+
+    index: Index
+    index_id: bytes
+    seen: dict[str, tuple[int, ...]]
+
+
+def new_group(folder: Path) -> bytes:
+    """Draw the part of the file ids that an asset's containers share, unused in this vault."""
+    taken = {group_of(file_id) for file_id in object_ids(folder)}
+    while (group := os.urandom(GROUP_SIZE)) in taken:
+        pass
+    return group
+
+
+def write_asset(source: DiskSource, place: Place, key: Secret, group: bytes, *, progress: ProgressCallback) -> Sealed:
+    """Encrypt every file and the index; nothing refers to them yet.
+
+    Args:
+        source: The plaintext.
+        place: Whose containers they become.
+        key: The asset's new data key.
+        group: Start of their ids.
+        progress: Called in this thread after each piece.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FormatError: The plaintext changed meanwhile, or holds links or special files.
+        LimitError: Too many files.
+        TamperedError: A container does not read back as it was written.
+        OSError: A file cannot be read or written.
+    """
+    names = source.names()
+    took = _counter(sum(source.size(name) for name in names), progress)
+    entries = []
+    seen = {}
+    for name in names:
+        where = f"{source.where}: {name!r}"
+        seen[name] = _look(source, name)
+        file_id = _new_id(group)
+        with source.open(name) as reader:
+            size = write_container(place, key, file_id, DATA, reader, where=where, took=took)
+        entries.append(IndexEntry(name=name, size=size, file_id=file_id))
+    changed = [name for name in names if _look(source, name) != seen[name]]
+    if changed or source.names() != names:
+        raise FormatError(f"{source.where}: {changed[0] if changed else 'the list of files'!r}", "changed while it was sealed; nothing was committed")
+    index = Index(folder=source.is_folder, entries=tuple(entries))
+    index_id = _new_id(group)
+    text = index.to_bytes()
+    parse_index(text, index_id=index_id, where=f"{source.where}, index")
+    write_container(place, key, index_id, INDEX, _Bytes(text), where=f"{source.where}, index", took=lambda _: None)
+    return Sealed(index=index, index_id=index_id, seen=seen)
+
+
+def discard(folder: Path, group: bytes) -> None:
+    """Unlink the containers of an asset that will not be committed, as far as that works; the next writer sweeps the rest."""
+    with contextlib.suppress(OSError, FormatError):
+        for file_id in object_ids(folder):
+            if group_of(file_id) == group:
+                remove(folder / object_name(file_id))
+
+
+def unlink_plaintext(source: DiskSource, sealed: Sealed) -> None:
+    """Unlink the files that were sealed, and the folders that this empties.
+
+    Args:
+        source: The plaintext.
+        sealed: What was written from it.
+
+    Raises:
+        StoreError: A file was changed after it had been sealed; it and all after it stay.
+        OSError: A file cannot be removed.
+    """
+    folders = set()
+    for name, seen in sealed.seen.items():
+        if _look(source, name) != seen:
+            raise StoreError(f"{source.where}: {name!r} was changed after it was sealed, so it was left; the asset is sealed without the change")
+        path = _path(source, name)
+        remove(path)
+        if source.is_folder:
+            folders.update([source.path, *(source.path / parent for parent in Path(name).parents)])
+    for folder in sorted(folders, key=lambda path: -len(path.parts)):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+class _Bytes:
+    """A reader of bytes at hand."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def readinto(self, buffer: memoryview, start: int) -> int:
+        piece = self._data[start : start + len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _new_id(group: bytes) -> bytes:
+    return group + os.urandom(ID_SIZE - GROUP_SIZE)
+
+
+def _path(source: DiskSource, name: str) -> Path:
+    return source.path / name if source.is_folder else source.path
+
+
+def _look(source: DiskSource, name: str) -> tuple[int, ...]:
+    found = _path(source, name).stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _counter(total: int, progress: ProgressCallback) -> Callable[[int], None]:
+    done = 0
+
+    def took(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress is not None:
+            progress(Progress(phase="sealing", done=min(done, total), total=total))
+
+    return took

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing an asset's plaintext: a file gets its name only when its whole container has authenticated."""
+
+import contextlib
+from pathlib import Path
+
+from lifeseal._io import make_folder, read_through, remove, replacing
+from lifeseal.erasure._asset import SealedAsset
+
+_PIECE = 1 << 20
+
+
+def write_plaintext(asset: SealedAsset, out: Path) -> int:
+    """Decrypt every file of an asset.
+
+    Args:
+        asset: What to decrypt.
+        out: The new file or folder; its parent must exist.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        FileExistsError: ``out`` is there already.
+        StoreError: A container is missing.
+        TamperedError: A container is not the one that was sealed; what was written so far is removed.
+        OSError: A file cannot be read or written.
+    """
+    names = asset.names()
+    for name in names:
+        with asset.open(name):
+            pass
+    if not asset.is_folder:
+        return _write(asset, names[0], out)
+    files: list[Path] = []
+    folders = {out: None}  # in the order they were made
+    make_folder(out, mode=0o700)
+    try:
+        done = 0
+        for name in names:
+            for parent in reversed([out / part for part in Path(name).parents]):
+                if parent not in folders:
+                    make_folder(parent, mode=0o700)
+                    folders[parent] = None
+            done += _write(asset, name, out / name)
+            files.append(out / name)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for file in files:
+                remove(file)
+            for folder in reversed(folders):
+                folder.rmdir()
+        raise
+    return done
+
+
+def _write(asset: SealedAsset, name: str, path: Path) -> int:
+    with asset.open(name) as reader, replacing(path, mode=0o600, overwrite=False) as output:
+        return read_through(reader, f"{asset.where}: {name!r}", memoryview(bytearray(_PIECE)), output.write)

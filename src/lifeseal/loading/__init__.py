@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loading: tensors out of a signed model in one pass, so that nothing can change between check and use.
+
+```python
+from lifeseal import attestation, loading, signing
+
+policy = attestation.TrustedKey.from_file("release.pub")
+with signing.open_model("model/", policy=policy) as signed:
+    tensors = loading.load_tensors(signed)
+```
+"""
+
+from lifeseal.loading._tensors import load_tensors
+
+__all__ = ["load_tensors"]

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judge model files without running them, and read and write safetensors strictly.
+
+>>> import pathlib, pickle, tempfile
+>>> from lifeseal import serialization
+>>> class Innocent:
+...     def __reduce__(self):
+...         return print, ("this would run on load",)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     file = pathlib.Path(folder, "model.pkl")
+...     _ = file.write_bytes(pickle.dumps(Innocent()))
+...     report = serialization.scan(file)
+>>> report.verdict.value, [finding.rule for finding in report.findings]
+('unsafe', ['pickle-import', 'pickle-call'])
+"""
+
+from lifeseal.serialization._report import FileReport, Finding, ScanReport, Verdict
+from lifeseal.serialization._safetensors import Header, TensorInfo, parse_header_bytes
+from lifeseal.serialization._scan import scan
+from lifeseal.serialization._tensors import load, save, tensor_from_bytes, validate
+
+__all__ = [
+    "FileReport",
+    "Finding",
+    "Header",
+    "ScanReport",
+    "TensorInfo",
+    "Verdict",
+    "load",
+    "parse_header_bytes",
+    "save",
+    "scan",
+    "tensor_from_bytes",
+    "validate",
+]

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file is, by its bytes alone, and what reading it could do."""
+
+from typing import Final
+
+from lifeseal._io import Reader
+from lifeseal.errors import FormatError, LimitError
+from lifeseal.serialization._archive import judge_zip
+from lifeseal.serialization._npy import MAGIC, judge_npy
+from lifeseal.serialization._rules import Findings
+from lifeseal.serialization._safetensors import LENGTH_SIZE, MAX_HEADER, parse_header_bytes
+from lifeseal.serialization._stream import judge_stream
+from lifeseal.serialization._text import is_text, judge_text
+from lifeseal.serialization._window import FileWindow, Window
+from lifeseal.serialization._zip import LOCAL, has_end
+
+_MAX_NESTED: Final = 2
+_PROTO: Final = 0x80
+_HEAD: Final = 64
+
+
+def judge_file(reader: Reader, findings: Findings, *, allow: frozenset[str]) -> str:
+    """Judge one opened file.
+
+    Args:
+        reader: The file.
+        findings: Gets what is wrong with it.
+        allow: Full names of globals that the caller trusts.
+
+    Returns:
+        Its format.
+
+    Raises:
+        FormatError: The file shrank while it was read.
+        OSError: It cannot be read.
+    """
+    return _judge(FileWindow(reader), findings, "", allow, depth=0)
+
+
+def _judge(window: Window, findings: Findings, place: str, allow: frozenset[str], *, depth: int) -> str:
+    if window.read(0, len(LOCAL)) != LOCAL and not has_end(window):
+        return _judge_single(window, findings, place, allow)
+    if depth > _MAX_NESTED:
+        findings.add("limit", place, f"more than {_MAX_NESTED} archives inside one another")
+        return "zip"
+    if window.read(0, len(LOCAL)) != LOCAL:
+        findings.add("zip-structure", place, "begins as another format and ends as an archive")
+        _judge_single(window, findings, place, allow)
+    return judge_zip(
+        window,
+        findings,
+        place=place,
+        allow=allow,
+        judge=lambda inner, inner_findings, inner_place: _judge(inner, inner_findings, inner_place, allow, depth=depth + 1),
+    )
+
+
+def _judge_single(window: Window, findings: Findings, place: str, allow: frozenset[str]) -> str:
+    head = window.read(0, _HEAD)
+    if not head:
+        return "empty"
+    if head.startswith(MAGIC):
+        judge_npy(window, findings, place=place, allow=allow)
+        return "npy"
+    as_pickle = Findings()
+    if _is_safetensors(head, window.size):
+        _judge_safetensors(window, findings, place)
+        if judge_stream(window, as_pickle, place=place, allow=allow).acted:
+            findings.extend(as_pickle)
+        return "safetensors"
+    stream = judge_stream(window, as_pickle, place=place, allow=allow, may_be_legacy=True)
+    is_pickle = head[0] == _PROTO or stream.acted or (stream.completed > 0 and stream.clean)
+    if not is_pickle and is_text(window):
+        return judge_text(window, findings, place=place)
+    if is_pickle or stream.completed:
+        findings.extend(as_pickle)
+        return "torch-legacy" if stream.legacy else "pickle"
+    findings.add("unknown-format", place, "bytes of no known format; what reading them does cannot be said")
+    return "unknown"
+
+
+def _is_safetensors(head: bytes, size: int) -> bool:
+    length = int.from_bytes(head[:LENGTH_SIZE], "little")
+    body = head[LENGTH_SIZE:].lstrip(b" \t\r\n")
+    if not body.startswith(b"{") or len(head) <= LENGTH_SIZE:
+        return False
+    return length <= size - LENGTH_SIZE or (length < 1 << 32 and body[1:2] in {b"", b'"', b"}", b" "})
+
+
+def _judge_safetensors(window: Window, findings: Findings, place: str) -> None:
+    length = int.from_bytes(window.read(0, LENGTH_SIZE), "little")
+    try:
+        parse_header_bytes(window.read(0, LENGTH_SIZE + min(length, MAX_HEADER)), size=window.size, where="header")
+    except (FormatError, LimitError) as error:
+        findings.add("safetensors-invalid", place, str(error))

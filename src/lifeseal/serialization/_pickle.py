@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The opcodes of pickle protocols 0 to 5, parsed as CPython's C unpickler parses them; nothing is built.
+
+Source: CPython 3.11 ``Modules/_pickle.c`` and ``Lib/pickletools.py``; PEP 307, PEP 3154, PEP 574.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import attrs
+
+from lifeseal.errors import FormatError
+from lifeseal.serialization._values import DATA, LONG_TEXT, Value
+from lifeseal.serialization._window import Cursor
+
+HIGHEST_PROTOCOL: Final = 5
+_MAX_TEXT = 1 << 12
+_MAX_LINE = 1 << 16
+_MAX_INT_BYTES = 16
+_MAX_INDEX_DIGITS = 20
+_INTEGER = re.compile(rb"\s*[+-]?(0[xX](_?[0-9a-fA-F])+|0[oO](_?[0-7])+|0[bB](_?[01])+|[0-9](_?[0-9])*)\s*")
+_PLAIN_INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,37})")
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
+_BAD_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\(x(?![0-9a-fA-F]{2})|$)")
+_ESCAPED = {b"\\": b"\\", b"'": b"'", b'"': b'"', b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+@attrs.frozen
+class Opcode:
+    """One opcode.
+
+    Attributes:
+        name: As in pickletools.
+        read: Reads its argument; None where it has none.
+        pushes: The argument, or else a fixed value, is all it does to the stack.
+    """
+
+    name: str
+    read: Callable[[Cursor], Value] | None = None
+    pushes: bool = False
+
+
+def opcodes(cursor: Cursor) -> Iterator[tuple[Opcode, Value, int]]:
+    """Parse one pickle.
+
+    Args:
+        cursor: Stands at its first opcode; afterwards behind its STOP.
+
+    Yields:
+        The opcode, its argument (symbolic), and its offset.
+
+    Raises:
+        FormatError: The stream ends early, or holds what the C unpickler refuses.
+    """
+    while True:
+        start = cursor.offset
+        code = cursor.byte()
+        opcode = OPCODES.get(code)
+        if opcode is None:
+            raise FormatError(f"byte {start}", f"{code:#04x} is no opcode of pickle")
+        yield opcode, opcode.read(cursor) if opcode.read is not None else DATA, start
+        if code == _STOP:
+            return
+
+
+def _unsigned(size: int) -> Callable[[Cursor], int]:
+    return lambda cursor: int.from_bytes(cursor.take(size), "little")
+
+
+def _signed(size: int) -> Callable[[Cursor], int]:
+    return lambda cursor: int.from_bytes(cursor.take(size), "little", signed=True)
+
+
+def _skipped(length: Callable[[Cursor], int]) -> Callable[[Cursor], Value]:
+    def read(cursor: Cursor) -> Value:
+        cursor.skip(_not_negative(cursor, length(cursor)))
+        return DATA
+
+    return read
+
+
+def _text(length: Callable[[Cursor], int], errors: str) -> Callable[[Cursor], Value]:
+    def read(cursor: Cursor) -> Value:
+        size = _not_negative(cursor, length(cursor))
+        if size > _MAX_TEXT:
+            cursor.skip(size)
+            return LONG_TEXT
+        start = cursor.offset
+        return _decoded(cursor.take(size), "utf-8", errors, start)
+
+    return read
+
+
+def _not_negative(cursor: Cursor, size: int) -> int:
+    if size < 0:
+        raise FormatError(f"byte {cursor.offset}", "a negative length")
+    return size
+
+
+def _decoded(data: bytes, encoding: str, errors: str, start: int) -> str:
+    try:
+        return data.decode(encoding, errors)
+    except UnicodeDecodeError:
+        raise FormatError(f"byte {start}", f"text that is not valid {encoding}") from None
+
+
+def _float(cursor: Cursor) -> Value:
+    cursor.skip(8)
+    return DATA
+
+
+def _float_line(cursor: Cursor) -> Value:
+    start = cursor.offset
+    line = cursor.line(_MAX_LINE)
+    try:
+        float(line if line is not None else b"")
+    except ValueError:
+        raise FormatError(f"byte {start}", "a number was expected") from None
+    return DATA
+
+
+def _int_line(cursor: Cursor) -> Value:
+    start = cursor.offset
+    line = cursor.line(_MAX_LINE)
+    if line in {b"00", b"01"}:
+        return DATA
+    return _integer(line, start)
+
+
+def _long_line(cursor: Cursor) -> Value:
+    start = cursor.offset
+    line = cursor.line(_MAX_LINE)
+    return DATA if line is None else _integer(line.removesuffix(b"L"), start)
+
+
+def _integer(line: bytes | None, start: int) -> Value:
+    if line is not None and _PLAIN_INTEGER.fullmatch(line):
+        return int(line)
+    if line is not None and _INTEGER.fullmatch(line):
+        return DATA
+    raise FormatError(f"byte {start}", "an integer was expected")
+
+
+def _long(length: Callable[[Cursor], int]) -> Callable[[Cursor], Value]:
+    def read(cursor: Cursor) -> Value:
+        size = _not_negative(cursor, length(cursor))
+        if size > _MAX_INT_BYTES:
+            cursor.skip(size)
+            return DATA
+        return int.from_bytes(cursor.take(size), "little", signed=True)
+
+    return read
+
+
+def _string_line(cursor: Cursor) -> Value:
+    start = cursor.offset
+    line = cursor.line(_MAX_LINE)
+    if line is None:
+        return LONG_TEXT
+    line = line.rstrip(b" \t\n\r\v\f")
+    quoted = len(line) > 1 and line[0] == line[-1] and line[:1] in {b"'", b'"'}
+    if not quoted or _BAD_ESCAPE.search(line[1:-1]):
+        raise FormatError(f"byte {start}", "a quoted string was expected")
+    return _ESCAPE.sub(_unescape, line[1:-1]).decode("utf-8", "surrogateescape")
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    text = match[1]
+    if text[:1] == b"x":
+        return bytes.fromhex(text[1:].decode("ascii"))
+    if text[:1].isdigit() and text[:1] <= b"7":
+        return bytes([int(text, 8) & 0xFF])
+    return _ESCAPED.get(text, match[0])
+
+
+def _unicode_line(cursor: Cursor) -> Value:
+    start = cursor.offset
+    line = cursor.line(_MAX_LINE)
+    return LONG_TEXT if line is None else _decoded(line, "raw-unicode-escape", "strict", start)
+
+
+def _text_line(cursor: Cursor) -> Value:
+    start = cursor.offset
+    line = cursor.line(_MAX_LINE)
+    return LONG_TEXT if line is None else _decoded(line, "utf-8", "strict", start)
+
+
+def _two_lines(cursor: Cursor) -> Value:
+    return _text_line(cursor), _text_line(cursor)
+
+
+def _index_line(cursor: Cursor) -> Value:
+    start = cursor.offset
+    line = cursor.line(_MAX_INDEX_DIGITS)
+    try:
+        index = int(line if line is not None else b"")
+    except ValueError:
+        index = -1
+    if index < 0:
+        raise FormatError(f"byte {start}", "an index into the memo was expected")
+    return index
+
+
+def _protocol(cursor: Cursor) -> Value:
+    protocol = cursor.byte()
+    if protocol > HIGHEST_PROTOCOL:
+        raise FormatError(f"byte {cursor.offset - 1}", f"pickle protocol {protocol} is not known")
+    return protocol
+
+
+def _frame(cursor: Cursor) -> Value:
+    cursor.require(int.from_bytes(cursor.take(8), "little"))
+    return DATA
+
+
+_STOP = ord(".")
+_U1, _U2, _U4, _U8 = _unsigned(1), _unsigned(2), _unsigned(4), _unsigned(8)
+
+OPCODES: Final[dict[int, Opcode]] = {
+    ord("("): Opcode("MARK"),
+    _STOP: Opcode("STOP"),
+    ord("0"): Opcode("POP"),
+    ord("1"): Opcode("POP_MARK"),
+    ord("2"): Opcode("DUP"),
+    ord("F"): Opcode("FLOAT", _float_line, pushes=True),
+    ord("I"): Opcode("INT", _int_line, pushes=True),
+    ord("J"): Opcode("BININT", _signed(4), pushes=True),
+    ord("K"): Opcode("BININT1", _U1, pushes=True),
+    ord("L"): Opcode("LONG", _long_line, pushes=True),
+    ord("M"): Opcode("BININT2", _U2, pushes=True),
+    ord("N"): Opcode("NONE", pushes=True),
+    ord("P"): Opcode("PERSID", _text_line),
+    ord("Q"): Opcode("BINPERSID"),
+    ord("R"): Opcode("REDUCE"),
+    ord("S"): Opcode("STRING", _string_line, pushes=True),
+    ord("T"): Opcode("BINSTRING", _text(_signed(4), "surrogateescape"), pushes=True),
+    ord("U"): Opcode("SHORT_BINSTRING", _text(_U1, "surrogateescape"), pushes=True),
+    ord("V"): Opcode("UNICODE", _unicode_line, pushes=True),
+    ord("X"): Opcode("BINUNICODE", _text(_U4, "surrogatepass"), pushes=True),
+    ord("a"): Opcode("APPEND"),
+    ord("b"): Opcode("BUILD"),
+    ord("c"): Opcode("GLOBAL", _two_lines),
+    ord("d"): Opcode("DICT"),
+    ord("}"): Opcode("EMPTY_DICT"),
+    ord("e"): Opcode("APPENDS"),
+    ord("g"): Opcode("GET", _index_line),
+    ord("h"): Opcode("GET", _U1),
+    ord("j"): Opcode("GET", _U4),
+    ord("i"): Opcode("INST", _two_lines),
+    ord("l"): Opcode("LIST"),
+    ord("]"): Opcode("EMPTY_LIST"),
+    ord("o"): Opcode("OBJ"),
+    ord("p"): Opcode("PUT", _index_line),
+    ord("q"): Opcode("PUT", _U1),
+    ord("r"): Opcode("PUT", _U4),
+    ord("s"): Opcode("SETITEM"),
+    ord("t"): Opcode("TUPLE"),
+    ord(")"): Opcode("EMPTY_TUPLE"),
+    ord("u"): Opcode("SETITEMS"),
+    ord("G"): Opcode("BINFLOAT", _float, pushes=True),
+    ord("B"): Opcode("BINBYTES", _skipped(_U4), pushes=True),
+    ord("C"): Opcode("SHORT_BINBYTES", _skipped(_U1), pushes=True),
+    0x80: Opcode("PROTO", _protocol),
+    0x81: Opcode("NEWOBJ"),
+    0x82: Opcode("EXT", _U1),
+    0x83: Opcode("EXT", _U2),
+    0x84: Opcode("EXT", _signed(4)),
+    0x85: Opcode("TUPLE1"),
+    0x86: Opcode("TUPLE2"),
+    0x87: Opcode("TUPLE3"),
+    0x88: Opcode("NEWTRUE", pushes=True),
+    0x89: Opcode("NEWFALSE", pushes=True),
+    0x8A: Opcode("LONG1", _long(_U1), pushes=True),
+    0x8B: Opcode("LONG4", _long(_signed(4)), pushes=True),
+    0x8C: Opcode("SHORT_BINUNICODE", _text(_U1, "surrogatepass"), pushes=True),
+    0x8D: Opcode("BINUNICODE8", _text(_U8, "surrogatepass"), pushes=True),
+    0x8E: Opcode("BINBYTES8", _skipped(_U8), pushes=True),
+    0x8F: Opcode("EMPTY_SET"),
+    0x90: Opcode("ADDITEMS"),
+    0x91: Opcode("FROZENSET"),
+    0x92: Opcode("NEWOBJ_EX"),
+    0x93: Opcode("STACK_GLOBAL"),
+    0x94: Opcode("MEMOIZE"),
+    0x95: Opcode("FRAME", _frame),
+    0x96: Opcode("BYTEARRAY8", _skipped(_U8), pushes=True),
+    0x97: Opcode("NEXT_BUFFER"),
+    0x98: Opcode("READONLY_BUFFER"),
+}

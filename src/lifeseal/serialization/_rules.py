@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules: what each kind of finding says about a file, and the collector of findings."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import attrs
+
+from lifeseal.serialization._report import Finding, Verdict, worst
+
+MAX_FINDINGS = 64
+_MAX_SHOWN = 120
+
+
+@attrs.frozen
+class Rule:
+    """One rule.
+
+    Attributes:
+        verdict: What a finding of this rule makes of the file.
+        says: What the rule looks for.
+    """
+
+    verdict: Verdict
+    says: str
+
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "json-code": Rule(Verdict.NEEDS_TRUST, "a configuration names code that its loader imports or fetches"),
+        "keras-config": Rule(Verdict.UNREADABLE, "a Keras configuration, which is not analysed"),
+        "limit": Rule(Verdict.UNREADABLE, "larger or deeper than a stated bound"),
+        "more": Rule(Verdict.SAFE, "more findings than are listed"),
+        "not-a-file": Rule(Verdict.UNREADABLE, "a link, FIFO, socket or device, or a name that is not UTF-8"),
+        "not-read": Rule(Verdict.UNREADABLE, "the file or folder could not be read"),
+        "npy-invalid": Rule(Verdict.UNREADABLE, "a NumPy file that is not what the format says"),
+        "pickle-allowed": Rule(Verdict.NEEDS_TRUST, "uses a global that the caller allowed"),
+        "pickle-broken": Rule(Verdict.UNREADABLE, "a pickle that cannot be read to its end"),
+        "pickle-call": Rule(Verdict.UNSAFE, "calls something that is not known to be harmless"),
+        "pickle-extension": Rule(Verdict.UNSAFE, "uses the registry of extension codes, which hides what is called"),
+        "pickle-import": Rule(Verdict.UNSAFE, "imports something that is not known to be harmless"),
+        "pickle-name": Rule(Verdict.UNSAFE, "imports by a computed or dotted name"),
+        "pickle-object": Rule(Verdict.NEEDS_TRUST, "holds objects of a library that are code by design"),
+        "pickle-persistent-id": Rule(Verdict.UNREADABLE, "holds a persistent id that no known loader gives a meaning"),
+        "pickle-state": Rule(Verdict.UNSAFE, "changes an object in a way that is not known to be harmless"),
+        "pickle-trailing": Rule(Verdict.UNREADABLE, "bytes after the last pickle that are none"),
+        "safetensors-invalid": Rule(Verdict.UNREADABLE, "a safetensors file that is not what the format says"),
+        "torch-script": Rule(Verdict.NEEDS_TRUST, "holds a TorchScript program, which runs when it is used"),
+        "torch-storage": Rule(Verdict.UNREADABLE, "a tensor's storage is missing or has another size"),
+        "unknown-format": Rule(Verdict.UNREADABLE, "bytes of no known format"),
+        "zip-crc": Rule(Verdict.UNREADABLE, "a member's content does not match its checksum"),
+        "zip-duplicate": Rule(Verdict.UNREADABLE, "two members have one name, and readers differ in which they take"),
+        "zip-encrypted": Rule(Verdict.UNREADABLE, "a member is encrypted"),
+        "zip-link": Rule(Verdict.UNREADABLE, "a member is a link or another special file"),
+        "zip-member": Rule(Verdict.UNREADABLE, "a member cannot be unpacked"),
+        "zip-mismatch": Rule(Verdict.UNREADABLE, "the directory and a member's own header disagree"),
+        "zip-name": Rule(Verdict.UNREADABLE, "a member's name leads outside, or readers differ in what it says"),
+        "zip-structure": Rule(Verdict.UNREADABLE, "bytes before, between or after the members, overlaps, or a broken directory"),
+    }
+)
+
+
+class Findings:
+    """Collects one file's findings: each once, a bounded number, never losing the worst."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Finding] = {}
+        self._left_out = False
+        self.verdict = Verdict.SAFE
+
+    def add(self, rule: str, place: str, message: str) -> None:
+        """Add a finding, unless the same was said already."""
+        verdict = RULES[rule].verdict
+        worse = verdict.badness > self.verdict.badness
+        self.verdict = worst(self.verdict, verdict)
+        if (rule, message) in self._found:
+            return
+        if len(self._found) >= MAX_FINDINGS and not worse:
+            self._left_out = True
+            return
+        self._found[rule, message] = Finding(rule=rule, place=place, message=message)
+
+    def extend(self, other: "Findings") -> None:
+        """Add all of another collector's findings."""
+        for finding in other.listed():
+            self.add(finding.rule, finding.place, finding.message)
+
+    def listed(self) -> tuple[Finding, ...]:
+        """Return the findings in the order found."""
+        rest = (Finding(rule="more", place="", message="more was found than is listed here"),) if self._left_out else ()
+        return tuple(self._found.values()) + rest
+
+
+def shown(text: str) -> str:
+    """Make an attacker's text fit for a message: printable ASCII, bounded."""
+    cut = text[:_MAX_SHOWN].encode("unicode_escape", "replace").decode("ascii")
+    return cut if len(text) <= _MAX_SHOWN else cut + "..."
+
+
+def at(place: str, detail: str) -> str:
+    """Join a place and a detail of it."""
+    return f"{place}, {detail}" if place else detail

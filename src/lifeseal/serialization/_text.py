@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain data: text, and JSON with the few fields by which a configuration names code."""
+
+import codecs
+import re
+from typing import Final
+
+from lifeseal._io import loads
+from lifeseal.errors import FormatError, LimitError
+from lifeseal.serialization._rules import Findings, at
+from lifeseal.serialization._window import Window, chunks
+
+_MAX_JSON: Final = 64 << 20
+_NAMES_CODE: Final = ("auto_map", "auto_mapping", "custom_pipelines", "_target_", "py/object", "py/reduce", "__loader__", "__reduce__")
+_SAID: Final = re.compile(r'"(' + "|".join(map(re.escape, _NAMES_CODE)) + r')"\s*:\s*(?!null)')
+_KERAS: Final = re.compile(r'"class_name"\s*:')
+_ESCAPED: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
+
+
+def is_text(window: Window) -> bool:
+    """Tell whether all of it is UTF-8 without NUL."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for piece in chunks(window):
+            if b"\0" in piece:
+                return False
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def judge_text(window: Window, findings: Findings, *, place: str) -> str:
+    """Judge text; returns its format, ``json`` or ``text``."""
+    if window.read(0, 4096).lstrip()[:1] not in {b"{", b"["}:
+        return "text"
+    if window.size > _MAX_JSON:
+        findings.add("limit", place, f"more than {_MAX_JSON} bytes of what could be JSON")
+        return "text"
+    data = window.read(0, window.size)
+    try:
+        document = loads(data, where=place or "document", max_bytes=_MAX_JSON, floats=True)
+    except (FormatError, LimitError, RecursionError):
+        _judge_loosely(data.decode("utf-8"), findings, place)
+        return "text"
+    _judge_fields(document, findings, place)
+    return "json"
+
+
+def _judge_fields(document: object, findings: Findings, place: str) -> None:
+    pending = [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            for name in _NAMES_CODE:
+                if value.get(name):
+                    findings.add("json-code", at(place, repr(name)), f"field {name!r} names code that a loader imports or fetches")
+            if "class_name" in value and "config" in value:
+                findings.add("keras-config", at(place, "'class_name'"), "a Keras configuration, whose layers can be code, is not analysed")
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+
+
+def _judge_loosely(text: str, findings: Findings, place: str) -> None:
+    """Look for the same fields in what a more tolerant reader would still take for JSON."""
+    text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+    for match in _SAID.finditer(text):
+        findings.add("json-code", at(place, repr(match[1])), f"field {match[1]!r} names code that a loader imports or fetches")
+    if _KERAS.search(text) and '"config"' in text:
+        findings.add("keras-config", at(place, "'class_name'"), "a Keras configuration, whose layers can be code, is not analysed")

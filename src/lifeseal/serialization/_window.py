@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bounded views of a file's bytes, and a cursor that reads through them in order."""
+
+import zlib
+from collections.abc import Iterator
+from typing import Protocol
+
+from lifeseal._io import Reader
+from lifeseal.errors import FormatError
+
+_CHUNK = 1 << 18
+
+
+class Window(Protocol):
+    """Some bytes that can be read at any offset."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``start``; fewer at the end."""
+
+
+class FileWindow:
+    """The bytes of an opened file."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.size = reader.size
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``start``."""
+        wanted = max(0, min(count, self.size - start))
+        buffer = bytearray(wanted)
+        view = memoryview(buffer)
+        done = 0
+        while done < wanted:
+            got = self._reader.readinto(view[done:], start + done)
+            if got == 0:
+                raise FormatError(f"byte {start + done}", "the file shrank while it was read")
+            done += got
+        return bytes(buffer)
+
+
+class BytesWindow:
+    """Bytes in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``start``."""
+        return self._data[start : start + count]
+
+
+class PartWindow:
+    """A part of another window."""
+
+    def __init__(self, window: Window, start: int, size: int) -> None:
+        self._window = window
+        self._start = start
+        self.size = max(0, min(size, window.size - start))
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``start``."""
+        return self._window.read(self._start + start, max(0, min(count, self.size - start)))
+
+
+def chunks(window: Window) -> Iterator[bytes]:
+    """Yield all of a window in pieces of bounded size."""
+    for start in range(0, window.size, _CHUNK):
+        yield window.read(start, _CHUNK)
+
+
+def crc32(window: Window) -> int:
+    """Return the checksum of all of a window."""
+    value = 0
+    for piece in chunks(window):
+        value = zlib.crc32(piece, value)
+    return value
+
+
+class Cursor:
+    """Reads a window in order; whatever is asked for is there in full, or it raises FormatError."""
+
+    def __init__(self, window: Window, start: int = 0) -> None:
+        self._window = window
+        self._buffer = b""
+        self._base = start
+        self._next = 0
+
+    @property
+    def offset(self) -> int:
+        """Where the next byte lies."""
+        return self._base + self._next
+
+    @property
+    def left(self) -> int:
+        """Bytes that are still to come."""
+        return self._window.size - self._base - self._next
+
+    def byte(self) -> int:
+        """Return the next byte."""
+        if self._next >= len(self._buffer):
+            self._fill(1)
+        value = self._buffer[self._next]
+        self._next += 1
+        return value
+
+    def take(self, count: int) -> bytes:
+        """Return the next ``count`` bytes; the caller bounds it."""
+        end = self._next + count
+        if end > len(self._buffer):
+            self._fill(count)
+            end = count
+        piece = self._buffer[self._next : end]
+        self._next = end
+        return piece
+
+    def skip(self, count: int) -> None:
+        """Step over ``count`` bytes."""
+        self.require(count)
+        self._next += count
+        if self._next > len(self._buffer):
+            self._base += self._next
+            self._next, self._buffer = 0, b""
+
+    def require(self, count: int) -> None:
+        """Refuse unless ``count`` more bytes are there."""
+        if count > self.left:
+            raise FormatError(f"byte {self.offset}", f"{count} more bytes were expected, but only {self.left} are there")
+
+    def line(self, limit: int) -> bytes | None:
+        """Return the bytes before the next line feed and step over it; None for a line of more than ``limit`` bytes.
+
+        Where the file ends without a line feed, the last byte is dropped, as the reader written in Python does.
+        """
+        kept = b""
+        fits = True
+        while True:
+            end = self._buffer.find(b"\n", self._next)
+            piece = self._buffer[self._next : end if end >= 0 else len(self._buffer)]
+            fits = fits and len(kept) + len(piece) <= limit
+            if fits:
+                kept += piece
+            if end >= 0:
+                self._next = end + 1
+                return kept if fits else None
+            self._next = len(self._buffer)
+            if self.left == 0:
+                return kept[:-1] if fits else None
+            self._fill(1)
+
+    def _fill(self, count: int) -> None:
+        self.require(count)
+        self._base += self._next
+        self._buffer, self._next = self._window.read(self._base, max(count, _CHUNK)), 0
