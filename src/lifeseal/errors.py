@@ -26,6 +26,8 @@ LifesealError
 Messages name the place, what was wanted and what was found; they never hold key material or payloads.
 """
 
+from collections.abc import Callable
+
 __all__ = [
     "CredentialError",
     "DestroyedError",
@@ -49,7 +51,14 @@ __all__ = [
 
 
 class LifesealError(Exception):
-    """Base of every error that lifeseal raises on purpose."""
+    """Base of every error that lifeseal raises on purpose. It keeps class and attributes when it comes back from a worker process."""
+
+    def __reduce__(self) -> tuple[Callable[..., BaseException], tuple[object, ...], dict[str, object]]:
+        return _bare, (type(self), self.args), self.__dict__
+
+
+def _bare(kind: type[LifesealError], args: tuple[object, ...]) -> LifesealError:
+    return kind.__new__(kind, *args)
 
 
 class FormatError(LifesealError):

@@ -80,7 +80,8 @@ class _DiskReader:
 class DiskSource:
     """A folder, or one file in its folder, read below one directory descriptor.
 
-    The path given may lead through links; nothing below it may. Renaming the folder afterwards changes nothing.
+    The path given may lead through links to a folder; nothing below it may, and a lone file is no link itself. Renaming the folder
+    afterwards changes nothing.
 
     Args:
         path: A folder or a regular file.
@@ -116,32 +117,11 @@ class DiskSource:
             LimitError: More files or deeper folders than the limits.
             OSError: A folder cannot be read.
         """
-        if not self.is_folder:
-            return (checked_name(self.name, where=self.where),)
-        found: list[str] = []
-        pending: list[tuple[str, int]] = [("", 0)]
-        while pending:
-            prefix, depth = pending.pop()
-            if depth > MAX_FOLDER_DEPTH:
-                raise LimitError(f"{self.where}: {prefix}", limit=MAX_FOLDER_DEPTH, seen=depth, unit="nested folders")
-            folder = self._descend(prefix.split("/")[:-1])
-            try:
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        name = prefix + entry.name
-                        if name in ignore:
-                            continue
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append((name + "/", depth + 1))
-                        elif entry.is_file(follow_symlinks=False):
-                            found.append(checked_name(name, where=self.where))
-                        else:
-                            mode = entry.stat(follow_symlinks=False).st_mode
-                            raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {_kind(mode)}")
-            finally:
-                os.close(folder)
-            if len(found) > MAX_FILES:
-                raise LimitError(self.where, limit=MAX_FILES, seen=len(found), unit="files")
+        found = []
+        for name, fault in self._walk(ignore):
+            if fault is not None:
+                raise fault
+            found.append(name)
         return tuple(sorted(found))
 
     def size(self, name: str) -> int:
@@ -168,38 +148,8 @@ class DiskSource:
         Raises:
             LimitError: More files than the limit.
         """
-        if not self.is_folder:
-            yield self.name, ""
-            return
-        count = 0
-        pending: list[tuple[str, int]] = [("", 0)]
-        while pending:
-            prefix, depth = pending.pop()
-            if depth > MAX_FOLDER_DEPTH:
-                yield _printable(prefix.rstrip("/")), f"more than {MAX_FOLDER_DEPTH} nested folders"
-                continue
-            try:
-                folder = self._descend(prefix.split("/")[:-1])
-            except (FormatError, OSError) as error:
-                yield _printable(prefix.rstrip("/") or "."), f"the folder cannot be read: {_printable(str(error))}"
-                continue
-            try:
-                with os.scandir(folder) as found:
-                    for entry in found:
-                        name = prefix + entry.name
-                        count += 1
-                        if count > MAX_FILES:
-                            raise LimitError(self.where, limit=MAX_FILES, seen=count, unit="files")
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append((name + "/", depth + 1))
-                        elif _printable(name) != name:
-                            yield _printable(name), "the name is not UTF-8"
-                        elif entry.is_file(follow_symlinks=False):
-                            yield name, ""
-                        else:
-                            yield name, f"a regular file was expected, not a {_kind(entry.stat(follow_symlinks=False).st_mode)}"
-            finally:
-                os.close(folder)
+        for name, fault in self._walk(frozenset()):
+            yield printable_name(name), "" if fault is None else printable_name(str(fault))
 
     def open(self, name: str) -> _DiskReader:
         """Open one file, without following a link at any step.
@@ -245,6 +195,39 @@ class DiskSource:
 
     def __del__(self) -> None:
         self.close()
+
+    def _walk(self, ignore: frozenset[str]) -> Iterator[tuple[str, FormatError | LimitError | OSError | None]]:
+        """Yield every name that is not ignored, and what is wrong with it; folders only where they cannot be read."""
+        if not self.is_folder:
+            yield self.name, _fault(self.name, None, self.where)
+            return
+        count = 0
+        pending: list[tuple[str, int]] = [("", 0)]
+        while pending:
+            prefix, depth = pending.pop()
+            if depth > MAX_FOLDER_DEPTH:
+                yield prefix.rstrip("/"), LimitError(f"{self.where}: {prefix!r}", limit=MAX_FOLDER_DEPTH, seen=depth, unit="nested folders")
+                continue
+            try:
+                folder = self._descend(prefix.split("/")[:-1])
+            except (FormatError, OSError) as error:
+                yield prefix.rstrip("/") or ".", error
+                continue
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        name = prefix + entry.name
+                        if name in ignore:
+                            continue
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append((name + "/", depth + 1))
+                            continue
+                        count += 1
+                        if count > MAX_FILES:
+                            raise LimitError(self.where, limit=MAX_FILES, seen=count, unit="files")
+                        yield name, _fault(name, entry, self.where)
+            finally:
+                os.close(folder)
 
     def _descend(self, folders: list[str]) -> int:
         current = os.dup(self._root)
@@ -310,18 +293,33 @@ def read_bounded(path: StrPath, *, limit: int) -> bytes:
     """
     where = os.fspath(path)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise FormatError(where, f"a regular file was expected, not a {_kind(found.st_mode)}")
-        data = file.read(limit + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(fd)
     if len(data) > limit:
         raise LimitError(where, limit=limit, seen=max(found.st_size, len(data)))
     return data
 
 
-def _printable(name: str) -> str:
+def printable_name(name: str) -> str:
+    """Write a name that may not be UTF-8 so that it can be shown and stored."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _fault(name: str, entry: "os.DirEntry[str] | None", where: str) -> FormatError | OSError | None:
+    """Tell why an entry cannot be opened as a file under its name."""
+    try:
+        if entry is not None and not entry.is_file(follow_symlinks=False):
+            return FormatError(f"{where}: {name!r}", f"a regular file was expected, not a {_kind(entry.stat(follow_symlinks=False).st_mode)}")
+        checked_name(name, where=where)
+    except (FormatError, OSError) as error:
+        return error
+    return None
 
 
 def _kind(mode: int) -> str:

@@ -35,105 +35,23 @@ STORAGE_SIZES: Final[Mapping[str, int]] = MappingProxyType(
         "UntypedStorage": 1,
     }
 )
-_DTYPES = [
-    "bfloat16",
-    "bits16",
-    "bits1x8",
-    "bits2x4",
-    "bits4x2",
-    "bits8",
-    "bool",
-    "cdouble",
-    "cfloat",
-    "chalf",
-    "complex128",
-    "complex32",
-    "complex64",
-    "double",
-    "float",
-    "float16",
-    "float32",
-    "float64",
-    "float4_e2m1fn_x2",
-    "float8_e4m3fn",
-    "float8_e4m3fnuz",
-    "float8_e5m2",
-    "float8_e5m2fnuz",
-    "float8_e8m0fnu",
-    "half",
-    "int",
-    "int1",
-    "int16",
-    "int2",
-    "int3",
-    "int32",
-    "int4",
-    "int5",
-    "int6",
-    "int64",
-    "int7",
-    "int8",
-    "long",
-    "qint32",
-    "qint8",
-    "quint2x4",
-    "quint4x2",
-    "quint8",
-    "short",
-    "uint1",
-    "uint16",
-    "uint2",
-    "uint3",
-    "uint32",
-    "uint4",
-    "uint5",
-    "uint6",
-    "uint64",
-    "uint7",
-    "uint8",
-]
-_NUMPY_SCALARS = [
-    "bool",
-    "bool_",
-    "byte",
-    "bytes_",
-    "cdouble",
-    "clongdouble",
-    "complex128",
-    "complex256",
-    "complex64",
-    "csingle",
-    "datetime64",
-    "double",
-    "float128",
-    "float16",
-    "float32",
-    "float64",
-    "half",
-    "int16",
-    "int32",
-    "int64",
-    "int8",
-    "intc",
-    "intp",
-    "longdouble",
-    "longlong",
-    "short",
-    "single",
-    "str_",
-    "timedelta64",
-    "ubyte",
-    "uint",
-    "uint16",
-    "uint32",
-    "uint64",
-    "uint8",
-    "uintc",
-    "uintp",
-    "ulonglong",
-    "ushort",
-    "void",
-]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_DTYPES: Final = _words(
+    "bfloat16 bits16 bits1x8 bits2x4 bits4x2 bits8 bool cdouble cfloat chalf complex128 complex32 complex64 double "
+    "float float16 float32 float64 float4_e2m1fn_x2 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz "
+    "float8_e8m0fnu half int int1 int16 int2 int3 int32 int4 int5 int6 int64 int7 int8 long qint32 qint8 quint2x4 "
+    "quint4x2 quint8 short uint1 uint16 uint2 uint3 uint32 uint4 uint5 uint6 uint64 uint7 uint8"
+)
+_NUMPY_SCALARS: Final = _words(
+    "bool bool_ byte bytes_ cdouble clongdouble complex128 complex256 complex64 csingle datetime64 double float128 "
+    "float16 float32 float64 half int16 int32 int64 int8 intc intp longdouble longlong short single str_ "
+    "timedelta64 ubyte uint uint16 uint32 uint64 uint8 uintc uintp ulonglong ushort void"
+)
 _FACTORIES = frozenset(("builtins", name) for name in ("bool", "bytes", "complex", "dict", "float", "int", "list", "set", "str", "tuple")) | {
     ("collections", "OrderedDict"),
 }
@@ -241,6 +159,7 @@ def _harmless() -> dict[tuple[str, str], Harmless]:
     found["builtins", "list"] = Harmless(call=_items, takes=Takes.APPEND)
     found["builtins", "bytearray"] = found["builtins", "bytes"] = Harmless(call=_buffer)
     found["builtins", "complex"] = found["builtins", "slice"] = Harmless(call=_plain(0, 3))
+    found["builtins", "Ellipsis"] = found["builtins", "NotImplemented"] = Harmless()
     found["builtins", "range"] = found["builtins", "xrange"] = Harmless(call=_plain(1, 3))
     found["_codecs", "encode"] = Harmless(call=_latin1)
     found["copyreg", "_reconstructor"] = Harmless()

@@ -79,7 +79,7 @@ def sign(
     out: StrPath | None = None,
     hash: HashName = "sha256",  # noqa: A002 - the standard's word for it
     ignore: Iterable[str] = (),
-    digests: Iterable[Digests] = (),
+    digests: Iterable[Digests] | None = None,
     executor: Executor | None = None,
     progress: ProgressCallback = None,
 ) -> Bundle:
@@ -120,7 +120,7 @@ def sign(
         names = source.names(ignore=ignored)
         if not names:
             raise FormatError(source.where, "there is no file to sign")
-        entries = _given(source, names, digests, hash)
+        entries = _given(source, names, digests or (), hash)
         rest = [name for name in names if name not in entries]
         found = hash_files(source, rest, algorithm=hash, executor=executor, progress=progress, phase="hashing")
     entries |= {entry.path: entry for entry in _entries(found.values())}

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - one line a function
+"""The public functions as agreed; a change here needs a page in docs/decisions/.
+
+``WAITING`` names what was agreed and does not exist yet: a parameter arrives with the feature behind it, so none is there that does nothing.
+"""
+
+SIGNATURES = """
+attestation.KeySigner.from_file(path, *, passphrase=None)
+attestation.TrustedKey.from_file(path)
+attestation.Waiver(covers, allows, reason, owner, expires, risk)
+signing.sign(model, *, signer, out=None, hash="sha256", shard_size=None, ignore=(), timestamp=None, digests=None, previous=None, executor=None, progress=None)
+signing.digest(model, *, files=None, hash="sha256")
+signing.open_model(model, *, policy, signature=None, expect=None, withdrawals=None, waiver=None, ignore=(), allow_unsigned_files=False, links="refuse")
+signing.verify(model, *, policy, signature=None, expect=None, withdrawals=None, waiver=None, ignore=(), allow_unsigned_files=False, links="refuse", progress=None)
+signing.SignedModel.read(self, name)
+signing.SignedModel.readinto(self, name, buffer, start=0)
+signing.SignedModel.verify(self, progress=None)
+serialization.scan(path, *, allow=(), digest=False)
+serialization.save(tensors, path, *, metadata=None, max_shard_size=None)
+serialization.load(path, *, framework="numpy", names=None)
+serialization.validate(path)
+provenance.record(paths, *, description, records=None, leaf_key=None, derived_from=(), previous=None, executor=None, progress=None)
+provenance.sign(manifest, *, signer)
+provenance.verify(manifest, root, *, sample=None, progress=None)
+erasure.Vault.create(path, *, root)
+erasure.Vault.open(path, *, root, at_least=None)
+erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None)
+erasure.Vault.asset(self, name)
+erasure.Vault.unseal(self, name, out)
+erasure.Vault.erase(self, names)
+loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None)
+evidence.Log(path, *, key=None, on_failure="refuse")
+evidence.start(path, *, key=None, on_failure="refuse")
+evidence.stop()
+disposal.dispose(plan, *, signer, sanitiser, custodian, trigger)
+"""
+
+WAITING = {
+    "signing.sign": {"shard_size", "timestamp", "previous"},
+    "signing.open_model": {"withdrawals", "links"},
+    "signing.verify": {"withdrawals", "links"},
+    "serialization.save": {"max_shard_size"},
+    "provenance.record": {"records", "leaf_key", "previous"},
+    "provenance.verify": {"sample"},
+    "evidence.Log": {"key"},
+    "evidence.start": {"key"},
+}
+
+WAITING_WHOLE = (
+    "attestation.CertificateSigner",
+    "attestation.SigstoreSigner",
+    "attestation.MldsaSigner",
+    "attestation.TrustedCertificates",
+    "attestation.TrustedIdentity",
+    "attestation.any_of",
+    "attestation.all_of",
+    "attestation.threshold",
+    "attestation.PolicyFile",
+    "attestation.Withdrawals",
+    "serialization.convert",
+    "provenance.checked",
+    "provenance.diff",
+    "provenance.prove",
+    "provenance.check_proof",
+    "provenance.record_training",
+    "provenance.trace",
+    "provenance.export",
+    "erasure.Vault.rehome",
+    "erasure.Vault.subjects",
+    "loading.load_into",
+    "loading.pinned",
+    "evidence.track",
+    "evidence.release",
+    "evidence.report",
+    "evidence.oscal",
+    "disposal.find_copies",
+)

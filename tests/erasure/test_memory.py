@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys lie in locked memory while they are in use, and nowhere after: seen from outside, in the memory of another process."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from lifeseal.erasure._change import load
+
+CHILD = Path(__file__).with_name("memory_child.py")
+
+
+def places(pid, needle):
+    """Find bytes in another process; returns whether each copy lies in locked memory."""
+    found = []
+    with Path(f"/proc/{pid}/smaps").open() as maps, Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        blocks = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) r\S+ .*\n((?:\w+:.*\n)+)", maps.read(), re.MULTILINE)
+        for start, end, details in blocks:
+            try:
+                memory.seek(int(start, 16))
+                content = memory.read(int(end, 16) - int(start, 16))
+            except (OSError, OverflowError, ValueError):
+                continue
+            locked = re.search(r"VmFlags:.*\blo\b", details) is not None
+            found += [locked] * content.count(needle)
+    return found
+
+
+def keys_of(desk):
+    with desk.root.read() as held:
+        root = bytes(held.key.view())
+    data = {}
+    with load(desk.folder, desk.root).registry as registry:
+        for number, slot in enumerate(registry.slots):
+            with registry.key(number) as key:
+                data[slot.name] = bytes(key.view())
+    return root, {name: key for name, key in data.items() if any(key)}
+
+
+def test_no_key_outlives_its_use_in_memory(desk, tmp_path):
+    with desk.create() as vault:
+        vault.seal(desk.model, "first")
+    command = [sys.executable, CHILD, desk.folder, desk.root.location, desk.model, tmp_path / "out"]
+    with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+
+        def reach(point):
+            assert child.stdout.readline() == f"{point}\n"
+
+        def go_on():
+            child.stdin.write("\n")
+            child.stdin.flush()
+
+        try:
+            reach("open")
+            roots, data = [], {}
+            root, keys = keys_of(desk)
+            roots.append(root)
+            data |= keys
+            assert places(child.pid, data["first"]) == [True, True]  # the registry's and the asset's copy: the scan can see them
+            assert places(child.pid, root) == []
+            go_on()
+            reach("sealed")
+            root, keys = keys_of(desk)
+            roots.append(root)
+            data |= keys
+            assert all(places(child.pid, data["second"]))
+            assert [places(child.pid, old) for old in roots] == [[], []]
+            go_on()
+            reach("erased")
+            roots.append(keys_of(desk)[0])
+            assert places(child.pid, data["first"]) == []
+            go_on()
+            reach("closed")
+            assert [places(child.pid, key) for key in (*roots, *data.values())] == [[]] * 5
+            go_on()
+        finally:
+            child.kill()
