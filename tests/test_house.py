@@ -52,8 +52,10 @@ def test_the_check_for_heavy_modules_sees_one():
 @pytest.mark.parametrize("door", [*DOORS, "lifeseal._io"])
 def test_all_lists_exactly_the_public_names_in_order(door):
     module = importlib.import_module(door)
-    public = {name for name, value in vars(module).items() if not name.startswith("_") and not isinstance(value, types.ModuleType)}
-    assert set(module.__all__) - {"__version__"} == public
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_") and not isinstance(value, types.ModuleType)}
+    if not hasattr(module, "__path__"):  # a module holds what it imports to work with; a package only what it offers
+        public = {name: value for name, value in public.items() if value.__module__ == door}
+    assert set(module.__all__) - {"__version__"} == set(public)
     assert list(module.__all__) == sorted(module.__all__, key=_as_ruff_sorts)
 
 
@@ -109,6 +111,7 @@ def test_only_the_two_writers_open_files_for_writing(path):
         ("shutil.copyfile('a', 'b')", 1),
         ("os.open('f', os.O_RDONLY | os.O_CREAT)", 1),
         ("FLAGS = os.O_RDWR", 1),
+        ("os.dup2(os.open('f', os.O_WRONLY), 1)", 1),
         ("from os import O_WRONLY", 1),
     ],
 )
@@ -126,6 +129,7 @@ def test_the_check_for_writing_sees(code, line):
         "source.open(name)",
         "os.fdopen(3, 'rb')",
         "os.open('f', os.O_RDONLY | os.O_CLOEXEC)",
+        "os.open(os.devnull, os.O_WRONLY)",
         "Path('f').read_bytes()",
         "output.write(b'b')",
     ],
@@ -135,7 +139,15 @@ def test_the_check_for_writing_lets_reading_pass(code):
 
 
 def _writes(tree):
-    return [node.lineno for node in ast.walk(tree) if WRITING & set(_names(node)) or (isinstance(node, ast.Call) and _opens_for_writing(node))]
+    nodes = [node for top in ast.iter_child_nodes(tree) for node in _outside_devnull(top)]
+    return [node.lineno for node in nodes if WRITING & set(_names(node)) or (isinstance(node, ast.Call) and _opens_for_writing(node))]
+
+
+def _outside_devnull(node):
+    if not (isinstance(node, ast.Call) and node.args and ast.unparse(node.args[0]) == "os.devnull"):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from _outside_devnull(child)
 
 
 def _names(node):

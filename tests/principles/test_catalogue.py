@@ -29,9 +29,7 @@ def test_finds_each_provision_by_each_of_its_ids():
         assert entry.number.split(".")[0] == str(entry.principle)
 
 
-@pytest.mark.parametrize(
-    "identifier", ["", "8", "8.1.99", "14.1", "uk-ai-cop:", "uk-ai-cop:5.2.4-1.2", "en-304-223:8.1.2", "8.1.2 "]
-)
+@pytest.mark.parametrize("identifier", ["", "8", "8.1.99", "14.1", "uk-ai-cop:", "uk-ai-cop:5.2.4-1.2", "en-304-223:8.1.2", "8.1.2 "])
 def test_refuses_an_unknown_id(identifier):
     with pytest.raises(ValueError, match="unknown provision"):
         principles.find(identifier)

@@ -9,6 +9,7 @@ import attrs
 
 from lifeseal._io import Record, StrPath, canonical, encode_base64, loads, read_bounded, replace
 from lifeseal.errors import FormatError
+from lifeseal.principles import implements
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MAX_BUNDLE = 192 << 20
@@ -147,6 +148,7 @@ class Bundle:
         return cls(material=material, envelope=envelope)
 
     @classmethod
+    @implements(evidences=("5.2",), limits="Nothing in it is verified by reading it.")
     def load(cls, path: StrPath) -> Self:
         """Read a bundle from a file; see `from_bytes`.
 
@@ -163,6 +165,7 @@ class Bundle:
         """
         return cls.from_bytes(read_bounded(path, limit=MAX_BUNDLE), where=os.fspath(path))
 
+    @implements(evidences=("5.2", "8.1.2"), limits="Publishing it beside the artefact is up to the caller.")
     def write(self, path: StrPath, *, overwrite: bool = True) -> None:
         """Write the bundle durably: the name holds the old bundle or this one.
 

@@ -81,6 +81,7 @@ class KeySigner:
         self.public = TrustedKey(private.public_key())
 
     @classmethod
+    @implements("5.2", limits="The key stays in this process's memory until the signer is gone; who may read the file is the caller's care.")
     def from_file(cls, path: StrPath, *, passphrase: bytes | None = None) -> Self:
         """Read a private key, PKCS#8 or SEC1 PEM, encrypted or not.
 
@@ -117,7 +118,9 @@ class KeySigner:
         if not isinstance(private, ec.EllipticCurvePrivateKey):
             raise FormatError(where, "an EC key on P-256, P-384 or P-521 was expected")
         _checked_curve(private.public_key(), where=where)
-        return cls(private)
+        signer = cls(private)
+        note(key=signer.public.fingerprint)
+        return signer
 
     def sign(self, payload_type: str, payload: bytes) -> Bundle:
         """Sign a payload.
@@ -170,6 +173,7 @@ class TrustedKey:
         self.__attrs_init__(pem, hashlib.sha256(der).hexdigest(), hashlib.sha256(pem).hexdigest())
 
     @classmethod
+    @implements("5.2", limits="Whose key it is cannot be seen from it: get it over a way that you trust.")
     def from_file(cls, path: StrPath) -> Self:
         """Read a public key in PEM form.
 
@@ -184,7 +188,9 @@ class TrustedKey:
             LimitError: The file is larger than 64 KiB.
             OSError: It cannot be read.
         """
-        return cls(_public_from_pem(read_bounded(path, limit=_MAX_KEY_FILE), where=os.fspath(path)))
+        key = cls(_public_from_pem(read_bounded(path, limit=_MAX_KEY_FILE), where=os.fspath(path)))
+        note(key=key.fingerprint)
+        return key
 
     def check(self, bundle: Bundle, *, purpose: Purpose) -> SignerInfo:
         """Verify the bundle's one signature under this key.

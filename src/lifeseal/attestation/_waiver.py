@@ -110,6 +110,7 @@ class Waiver:
             raise FormatError(where, str(error)) from None
 
     @classmethod
+    @implements(evidences=("7.2",), limits="A waiver file is as trustworthy as the place it is read from.")
     def load(cls, path: StrPath) -> Self:
         """Read a waiver from a file; see `from_bytes`.
 
@@ -126,6 +127,7 @@ class Waiver:
         """
         return cls.from_bytes(read_bounded(path, limit=_MAX_WAIVER), where=os.fspath(path))
 
+    @implements("7.2", limits="It writes the justification down; it does not judge it.")
     def write(self, path: StrPath, *, overwrite: bool = False) -> None:
         """Write the waiver durably.
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from lifeseal.cli._models import load_signer
-from lifeseal.cli._options import PATH, common
-from lifeseal.cli._output import Output
+from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode, same_file
+from lifeseal.cli._output import Output, counted
 
 
 @click.group()
@@ -16,7 +16,12 @@ def data() -> None:
     """Record where data came from, and find every later change."""
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "lifeseal data record reviews/ --out reviews.json --key release.key \\",
+        "    --source https://example.org/reviews --licence CC-BY-4.0",
+    )
+)
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
 @click.option("--out", required=True, type=PATH, help="The manifest to write; outside the data.")
 @click.option("--source", required=True, help="URL the data came from, or what stands for one.")
@@ -26,7 +31,7 @@ def data() -> None:
 @click.option("--derived-from", multiple=True, type=PATH, metavar="MANIFEST", help="Manifest the data was made from. Repeatable.")
 @click.option("--notes", default="", help="Anything else worth keeping.")
 @click.option("--key", type=PATH, help="Sign the manifest; the signature goes to MANIFEST.sig.")
-@click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line.")
+@click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
 @common
 def record(
     output: Output,
@@ -47,14 +52,22 @@ def record(
 
     if any(path.resolve() in out.resolve().parents for path in paths):
         raise click.UsageError("--out lies inside the data; the manifest would be a file of its own dataset")
+    if same_file(out, *paths, *derived_from, key):
+        raise click.UsageError(f"--out: {out} is the data, a manifest it derives from, or the key; choose another name")
+    called = name or paths[0].resolve().name
+    refuse_half_unicode({"--name (by default the first path's)": called})
     signer = None if key is None else load_signer(key, passphrase_file)
     when = dt.datetime.now(dt.UTC) if obtained is None else attestation.parse_time(obtained, where="--obtained")
-    description = provenance.Description(name=name or paths[0].resolve().name, source=source, obtained=when, licence=licence, notes=notes)
+    description = provenance.Description(name=called, source=source, obtained=when, licence=licence, notes=notes)
     origins = [provenance.Manifest.load(path) for path in derived_from]
     with output.progress() as progress:
         manifest = provenance.record(paths if len(paths) > 1 else paths[0], description=description, derived_from=origins, progress=progress)
     manifest.write(out)
-    lines = [f"recorded {len(manifest.files)} files, {manifest.size} bytes", f"manifest   {out}", f"digest     {manifest.digest}"]
+    lines = [
+        f"recorded {counted(len(manifest.files), 'file')}, {counted(manifest.size, 'byte')}",
+        f"manifest   {out}",
+        f"digest     {manifest.digest}",
+    ]
     if signer is not None:
         provenance.sign(manifest, signer=signer).write(f"{out}.sig")
         lines.append(f"signature  {out}.sig")
@@ -62,7 +75,13 @@ def record(
     output.result("data-record", document | {"signature": f"{out}.sig" if signer else None}, tuple(lines))
 
 
-@data.command()
+@data.command(
+    short_help="Check a manifest's signature, and the data against it.",
+    epilog=examples(
+        "lifeseal data verify reviews.json reviews/ --key release.pub",
+        "lifeseal data verify reviews.json reviews/ --unsigned",
+    ),
+)
 @click.argument("manifest", type=PATH)
 @click.argument("path", required=False, type=PATH)
 @click.option("--key", type=PATH, help="Public key that must have signed the manifest (PEM).")
@@ -87,7 +106,7 @@ def verify(output: Output, *, manifest: Path, path: Path | None, key: Path | Non
         with output.progress() as progress:
             compared = provenance.verify(found, path, progress=progress)
         lines[0] += "; the data is as recorded"
-        lines.append(f"compared  {compared.files} files, {compared.size} bytes")
+        lines.append(f"compared  {counted(compared.files, 'file')}, {counted(compared.size, 'byte')}")
     document: dict[str, object] = {
         "manifest": str(manifest),
         "digest": found.digest,

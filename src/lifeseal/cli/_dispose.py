@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``dispose`` and ``certificate``."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from lifeseal.cli._models import load_signer
-from lifeseal.cli._options import PATH, common
-from lifeseal.cli._output import Output, printable
+from lifeseal.cli._options import PATH, common, examples, same_file
+from lifeseal.cli._output import Declined, Output, Refused, counted, on_terminal, printable
 from lifeseal.cli._vault import root_options
 
 if TYPE_CHECKING:
@@ -17,15 +18,21 @@ if TYPE_CHECKING:
     from lifeseal.erasure import FileRoot
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "lifeseal dispose classifier --vault models.vault --root file:/media/safe/models.root \\",
+        '    --trigger decommission --custodian "Records Office" \\',
+        "    --key release.key --out classifier.disposal.json --dry-run",
+    )
+)
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
-@click.option("--vault", required=True, type=PATH, metavar="DIR")
-@click.option("--trigger", required=True, type=click.Choice(["transfer", "decommission", "subject-erasure"]))
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
+@click.option("--trigger", required=True, type=click.Choice(["transfer", "decommission", "subject-erasure"]), help="Why it is erased.")
 @click.option("--custodian", required=True, help="Data Custodian who is responsible.")
 @click.option("--sanitiser", help="Who carries it out; by default the custodian.")
 @click.option("--request", default="", help="Reference of the request; never a person's name.")
 @click.option("--key", type=PATH, help="Sign the certificate with this private key.")
-@click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line.")
+@click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
 @click.option("--unsigned", is_flag=True, help="Leave the certificate unsigned.")
 @click.option("--out", required=True, type=PATH, metavar="CERT", help="The certificate to write.")
 @click.option("--force", is_flag=True, help="Replace a certificate of that name.")
@@ -51,31 +58,37 @@ def dispose(
     yes: bool,
     root: "FileRoot",
 ) -> None:
-    """Erase vault assets NAME… for good, and certify it."""
+    """Erase vault assets NAME… for good, and certify it.
+
+    Shows what it would erase and what it would not reach, and asks. Look at --dry-run first: nothing brings an erased asset back.
+    """
     from lifeseal import disposal
     from lifeseal.erasure import Vault
 
     if (key is None) != unsigned:
         raise click.UsageError("sign the certificate with --key, or say --unsigned")
-    _refuse_unwritable(out, force=force)
+    _refuse_unwritable(out, key, passphrase_file, force=force)
     signer = None if key is None else load_signer(key, passphrase_file)
     with Vault.open(vault, root=root) as opened:
         plan = disposal.plan(opened, names, request=request)
         if dry_run:
-            output.plain("dispose", {"ok": True, "dry_run": True, **_planned(plan)}, _plan_text(plan))
+            output.plain("dispose", {"dry_run": True, **_planned(plan)}, _plan_lines(plan))
             return
         if not yes:
             _ask(output, plan)
         certificate = disposal.dispose(plan, signer=signer, sanitiser=sanitiser or custodian, custodian=custodian, trigger=cast("Trigger", trigger))
     try:
         certificate.write(out, overwrite=force)
-    except OSError:
+    except BaseException:
         click.echo("The assets are erased, and the certificate could not be written. Keep these lines:", err=True)
         click.echo(certificate.to_bytes(), err=True)
         raise
     document: dict[str, object] = {"certificate": str(out), "signed": not unsigned, **_document(certificate.disposal)}
-    lines = (f"{certificate.disposal.status}: {', '.join(names)} erased", f"certificate  {out}", *_lines(certificate.disposal))
-    output.result("dispose", document, lines)
+    done = certificate.disposal.status == "completed"
+    first = f"erased {', '.join(names)}" if done else "not everything is erased: an asset can still be read"
+    output.result("dispose", document, (first, f"certificate  {out}", *_lines(certificate.disposal)), ok=done)
+    if not done:
+        raise Refused(1)
 
 
 @click.group()
@@ -83,7 +96,13 @@ def certificate() -> None:
     """Verify disposal certificates."""
 
 
-@certificate.command()
+@certificate.command(
+    short_help="Check a certificate's signature, and the vault against it.",
+    epilog=examples(
+        "lifeseal certificate verify classifier.disposal.json --key release.pub \\",
+        "    --vault models.vault --root file:/media/safe/models.root",
+    ),
+)
 @click.argument("file", type=PATH)
 @click.option("--key", required=True, type=PATH, help="Public key that must have signed it (PEM).")
 @click.option("--vault", type=PATH, metavar="DIR", help="Compare it with the vault it speaks of.")
@@ -105,19 +124,26 @@ def verify(output: Output, *, file: Path, key: Path, vault: Path | None, root: "
     output.result("certificate-verify", document | _document(found.disposal), lines)
 
 
-def _refuse_unwritable(out: Path, *, force: bool) -> None:
+def _refuse_unwritable(out: Path, *inputs: Path | None, force: bool) -> None:
     """Find out before the erasure whether the certificate has a place to go."""
     if not out.parent.is_dir():
         raise click.UsageError(f"--out: the folder {out.parent} is not there")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise click.UsageError(f"--out: this user may not write into the folder {out.parent}")
+    if out.is_symlink() or (out.exists() and not out.is_file()):
+        raise click.UsageError(f"--out: {out} is there and not a regular file; choose another name")
     if out.exists() and not force:
         raise click.UsageError(f"--out: {out} is there already; choose another name, or say --force")
+    if same_file(out, *inputs):
+        raise click.UsageError(f"--out: {out} is the key; choose another name")
 
 
 def _ask(output: Output, plan: "Plan") -> None:
-    if output.as_json or not sys.stdin.isatty():
+    if output.as_json or not on_terminal(sys.stdin):
         raise click.UsageError("this cannot be undone: look at --dry-run first, then say --yes")
-    click.echo(printable(_plan_text(plan), keep="\n"), err=True)
-    click.confirm("Erase for good?", abort=True, err=True)
+    click.echo("\n".join(map(printable, _plan_lines(plan))), err=True)
+    if not click.confirm("Erase for good?", err=True):
+        raise Declined
 
 
 def _planned(plan: "Plan") -> dict[str, object]:
@@ -125,11 +151,11 @@ def _planned(plan: "Plan") -> dict[str, object]:
     return {"vault": plan.vault.id, "epoch": plan.vault.epoch, "assets": assets, "limitations": list(plan.limitations)}
 
 
-def _plan_text(plan: "Plan") -> str:
+def _plan_lines(plan: "Plan") -> tuple[str, ...]:
     lines = [f"Would erase from vault {plan.vault.id} (epoch {plan.vault.epoch}):"]
-    lines += [f"  {asset.name}: {asset.files} files, {asset.size} bytes, sha256:{asset.sha256.hex()}" for asset in plan.assets]
-    lines += ["It would not reach:", *(f"  - {limit}" for limit in plan.limitations)]
-    return "\n".join(lines)
+    sizes = [f"{counted(asset.files, 'file')}, {counted(asset.size, 'byte')}" for asset in plan.assets]
+    lines += [f"  {asset.name}: {size}, sha256:{asset.sha256.hex()}" for asset, size in zip(plan.assets, sizes, strict=True)]
+    return (*lines, "It would not reach:", *(f"  - {limit}" for limit in plan.limitations))
 
 
 def _document(disposal: "Disposal") -> dict[str, object]:

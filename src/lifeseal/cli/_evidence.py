@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``principles``, ``log`` and ``run``."""
+"""``principles`` and ``log``."""
 
-import sys
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lifeseal.cli._options import PATH, common
-from lifeseal.cli._output import Output, Refused
+from lifeseal.cli._options import PATH, common, examples
+from lifeseal.cli._output import Output
 
 if TYPE_CHECKING:
     from lifeseal.principles import Primitive
 
+_HEAD = re.compile(r"[0-9a-fA-F]{64}")
 _FAMILIES = ("attestation", "signing", "serialization", "provenance", "erasure", "loading", "evidence", "disposal")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "lifeseal principles --coverage | less",
+    )
+)
 @click.option("--coverage", is_flag=True, help="Show for every provision which functions implement or evidence it.")
 @common
 def principles(output: Output, *, coverage: bool) -> None:
@@ -31,7 +36,7 @@ def principles(output: Output, *, coverage: bool) -> None:
     rows: list[dict[str, object]] = []
     lines: list[str] = []
     for principle in catalogue.principles():
-        lines.append(f"\n{principle.number}. {principle.title}  [{principle.phase}]")
+        lines += ["", f"{principle.number}. {principle.title}  [{principle.phase}]"]
         for provision in (p for p in catalogue.provisions().values() if p.principle == principle.number):
             by = {level: _serving(tagged, provision.id, level) for level in ("implements", "evidences")}
             judgement = catalogue.judgements()[provision.id]
@@ -49,7 +54,7 @@ def principles(output: Output, *, coverage: bool) -> None:
     if coverage:
         lines += ["", summary, "A tag is a capability, not compliance; each function's limits stand in its documentation."]
     document: dict[str, object] = {"provisions": rows, "implemented": done, "evidenced": helped, "organisational": none}
-    output.plain("principles", document, "\n".join(lines).strip("\n"))
+    output.plain("principles", document, lines[1:])
 
 
 def _serving(tagged: Mapping[str, "Primitive"], provision: str, level: str) -> list[str]:
@@ -68,15 +73,20 @@ def log() -> None:
     """Check event logs."""
 
 
-@log.command()
+@log.command(
+    epilog=examples(
+        "lifeseal log verify events.jsonl",
+        "lifeseal log verify events.jsonl --head kept-elsewhere.txt",
+    )
+)
 @click.argument("file", type=PATH)
-@click.option("--head", metavar="HEX", help="A head kept elsewhere; without one a cut tail cannot be seen.")
+@click.option("--head", metavar="HEX|FILE", help="A head kept elsewhere, or the file it is kept in; without one a cut tail cannot be seen.")
 @common
 def verify(output: Output, *, file: Path, head: str | None) -> None:
     """Check that no line of FILE was changed, removed, added or moved."""
     from lifeseal import evidence
 
-    found = evidence.verify(file, head=head)
+    found = evidence.verify(file, head=None if head is None else _head(head))
     lines = [f"{file}: the chain holds", f"events   {found.events}", f"head     {found.head}"]
     lines += [f"damaged  {found.damaged} torn lines, closed by a later writer"] if found.damaged else []
     lines += [] if head else ["A cut tail shows only with --head, kept elsewhere."]
@@ -84,27 +94,13 @@ def verify(output: Output, *, file: Path, head: str | None) -> None:
     output.result("log-verify", document, tuple(lines))
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--log", "log_file", required=True, type=PATH, help="The event log to append to.")
-@click.argument("script", type=PATH)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run(*, log_file: Path, script: Path, arguments: tuple[str, ...]) -> None:
-    """Run SCRIPT in this process, and log every lifeseal call it makes."""
-    import runpy
+def _head(text: str) -> str:
+    """Take a head as it is written, or the first word of the file that is named."""
+    if _HEAD.fullmatch(text):
+        return text.lower()
+    from lifeseal._io import read_bounded
 
-    from lifeseal import evidence
-
-    if not script.is_file():
-        raise click.UsageError(f"{script} is not a file")
-    sys.argv = [str(script), *arguments]
-    sys.path.insert(0, str(script.resolve().parent))
-    evidence.start(log_file)
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            click.echo(end.code, err=True)
-        raise Refused(code) from None
-    finally:
-        evidence.stop()
+    words = read_bounded(text, limit=1 << 16).decode("utf-8", "replace").split()
+    if not words or not _HEAD.fullmatch(words[0]):
+        raise click.UsageError(f"--head: 64 hexadecimal digits, or a file that begins with them, were expected: {text!r}")
+    return words[0].lower()

@@ -2,18 +2,26 @@
 """``inspect``: what a file says, before anybody has vouched for it."""
 
 import json
+import os
+import stat
 from pathlib import Path
 
 import click
 
-from lifeseal.cli._options import PATH, common
+from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output
 
 _PEEK = 64 << 20
+_FIRST_LINE = 1 << 20
 _SHOWN = 20
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "lifeseal inspect model/model.sig",
+        "lifeseal inspect weights.safetensors --json",
+    )
+)
 @click.argument("file", type=PATH)
 @common
 def inspect(output: Output, *, file: Path) -> None:
@@ -21,7 +29,7 @@ def inspect(output: Output, *, file: Path) -> None:
     kind, claims = describe(file)
     lines = [f"{file}: {kind} (unverified: nobody has vouched for this)"]
     lines += _render(claims, "  ")
-    output.plain("inspect", {"file": str(file), "kind": kind, "verified": False, "claims": claims}, "\n".join(lines))
+    output.plain("inspect", {"file": str(file), "kind": kind, "verified": False, "claims": claims}, lines)
 
 
 def describe(file: Path) -> tuple[str, dict[str, object]]:
@@ -37,8 +45,7 @@ def describe(file: Path) -> tuple[str, dict[str, object]]:
         LifesealError: The file is of a kind of ours, and broken.
         OSError: It cannot be read.
     """
-    with file.open("rb") as opened:
-        start = opened.read(64)
+    start = read_start(file)
     if start.startswith(b"-----BEGIN "):
         return _key(file)
     if start.lstrip().startswith(b"{"):
@@ -48,22 +55,48 @@ def describe(file: Path) -> tuple[str, dict[str, object]]:
     return _model(file)
 
 
+def read_start(file: Path, *, limit: int = 64) -> bytes:
+    """Read the first bytes of a file, without waiting for a FIFO's writer.
+
+    Args:
+        file: A regular file.
+        limit: Bytes at most.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        FormatError: It is not a regular file.
+        OSError: It cannot be read.
+    """
+    from lifeseal.errors import FormatError
+
+    opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(opened).st_mode
+        if not stat.S_ISREG(mode):
+            raise FormatError(str(file), "a file was expected, not a folder" if stat.S_ISDIR(mode) else "a regular file was expected")
+        return os.pread(opened, limit, 0)
+    finally:
+        os.close(opened)
+
+
 def _document(file: Path) -> tuple[str, dict[str, object]] | None:
     """Describe a JSON document of ours; None for anybody else's."""
     from lifeseal._io import loads, read_bounded
-    from lifeseal.errors import FormatError
+    from lifeseal.errors import FormatError, LimitError
 
-    with file.open("rb") as opened:
-        if b'"schema":"lifeseal.log/1"' in opened.readline(1 << 20):
-            return _log(file)
-    data = read_bounded(file, limit=_PEEK)
+    if b'"schema":"lifeseal.log/1"' in read_start(file, limit=_FIRST_LINE).partition(b"\n")[0]:
+        return _log(file)
     try:
+        data = read_bounded(file, limit=_PEEK)
         document = loads(data, where=str(file), floats=True)
-    except FormatError:
+    except (FormatError, LimitError):
         return None
     if not isinstance(document, dict):
         return None
-    return _bundle(file) if "mediaType" in document else _plain(file, data, document)
+    ours = str(document.get("mediaType", "")).startswith("application/vnd.dev.sigstore.bundle")
+    return _bundle(file) if ours else _plain(file, data, document)
 
 
 def _plain(file: Path, data: bytes, document: dict[str, object]) -> tuple[str, dict[str, object]] | None:

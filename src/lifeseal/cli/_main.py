@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command tree, and the one place where errors become exit codes."""
 
+import contextlib
+import io
+import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +13,7 @@ from typing import NoReturn
 import click
 
 from lifeseal import __version__, errors
-from lifeseal.cli._output import Output, Refused
+from lifeseal.cli._output import Declined, Output, Refused
 
 # Exit codes of DESIGN: 0 yes, 1 no, 2 usage or unreadable, 3 unavailable or pending, 4 destroyed, 70 a bug, 130 interrupted.
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
@@ -25,6 +28,8 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (OSError, 2),
     (ValueError, 2),
 )
+_CLOSED_PIPE = 1
+_USAGE = 2
 _BUG = 70
 _INTERRUPTED = 130
 
@@ -41,7 +46,14 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "waiver": ("_waiver", "waiver", "Write down an exception."),
     "principles": ("_evidence", "principles", "List the Code's provisions and what implements them."),
     "log": ("_evidence", "log", "Verify event logs."),
-    "run": ("_evidence", "run", "Run a Python script and log what it does with lifeseal."),
+    "run": ("_run", "run", "Run a Python script and log what it does with lifeseal."),
+}
+_SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
+    "data": ("record", "verify"),
+    "vault": ("init", "seal", "unseal", "list", "info"),
+    "certificate": ("verify",),
+    "waiver": ("new",),
+    "log": ("verify",),
 }
 
 
@@ -63,13 +75,29 @@ class _Lazy(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+_START = """\b
+Start here:
+  lifeseal keygen --out release                   once: release.key, release.pub
+  lifeseal sign model/ --key release.key          where the model is built
+  lifeseal verify model/ --key release.pub        where it is used
+
+Each command has its own --help."""
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, epilog=_START)
 @click.version_option(__version__, prog_name="lifeseal")
 def root() -> None:
-    """Seal an AI system's life cycle: sign, verify, scan, record, load, encrypt, erase, certify.
+    r"""Seal an AI system's life cycle: sign, verify, scan, record, load, encrypt, erase, certify.
 
-    Exit codes: 0 yes; 1 no (untrusted, unsafe, changed); 2 usage or unreadable input; 3 unavailable or pending; 4 destroyed; 70 a bug;
-    130 interrupted.
+    \b
+    Exit codes:
+        0  yes
+        1  no: untrusted, unsafe, changed, tampered
+        2  wrong usage, unreadable input, wrong passphrase or root
+        3  something needed is missing, busy or pending
+        4  destroyed: the key is gone for good
+       70  a bug in lifeseal
+      130  interrupted or declined
     """
 
 
@@ -79,46 +107,90 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     Args:
         args: Arguments without the program's name; by default the process's own.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a sign never turns a yes into an error
     arguments = list(sys.argv[1:] if args is None else args)
     sys.exit(_run(arguments))
 
 
 def _run(arguments: Sequence[str]) -> int:
-    output = Output(as_json="--json" in arguments)
+    output = Output(as_json="--json" in _own(arguments))
+    try:
+        return _answer(output, arguments)
+    except BrokenPipeError:  # also while an error was printed
+        return _CLOSED_PIPE
+    except SystemExit as end:  # click's way to end at a closed pipe
+        return end.code if isinstance(end.code, int) else _CLOSED_PIPE
+    finally:
+        _flush()
+
+
+def _answer(output: Output, arguments: Sequence[str]) -> int:
     try:
         result = root.main(args=list(arguments), prog_name="lifeseal", standalone_mode=False, obj=output)
-        code = result if isinstance(result, int) else 0
-        sys.stdout.flush()
     except Refused as refusal:
-        code = refusal.code
+        return refusal.code
+    except Declined:
+        output.error(_words(arguments), "Declined", "declined; nothing was done")
+        return _INTERRUPTED
     except (click.Abort, KeyboardInterrupt):
-        output.error(_words(arguments), "Interrupted", "interrupted; nothing is half-written")
-        code = _INTERRUPTED
+        said = "interrupted" if arguments[:1] == ["run"] else "interrupted; nothing is half-written"
+        output.error(_words(arguments), "Interrupted", said)
+        return _INTERRUPTED
     except click.UsageError as error:
         output.usage(error, _words(arguments))
-        code = 2
+        return _USAGE
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        raise
     except Exception as error:  # noqa: BLE001 - the command line's edge: every error becomes a sentence and a code
         code = next((number for kind, number in _CODES if isinstance(error, kind)), _BUG)
         if code == _BUG:
             output.bug(_words(arguments), error)
         else:
             output.error(_words(arguments), type(error).__name__, _sentence(error))
-    return code
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def _own(arguments: Sequence[str]) -> list[str]:
+    """Leave out what is not an option of ours: all after ``--``, and a script's own arguments."""
+    words = iter(arguments)
+    if arguments[:1] != ["run"]:
+        return list(itertools.takewhile(lambda word: word != "--", words))
+    own = [next(words)]
+    for word in itertools.takewhile(lambda word: word.startswith("-") and word != "--", words):
+        own.append(word)
+        if word == "--log":
+            next(words, None)
+    return own
+
+
+def _flush() -> None:
+    """Write out what is buffered; where nobody reads any more, keep the interpreter from saying so again at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - not a path
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _words(arguments: Sequence[str]) -> str:
     """Name the command for the JSON schema: ``vault seal`` is ``vault-seal``."""
-    plain = [word for word in arguments if not word.startswith("-")]
-    known = plain[:1] if plain[:1] and plain[0] in _COMMANDS else []
-    if known in (["data"], ["vault"], ["certificate"], ["log"], ["waiver"]):
-        known = plain[:2]
-    return "-".join(known) or "lifeseal"
+    words = [word for word in arguments if not word.startswith("-")]
+    if not words or words[0] not in _COMMANDS:
+        return "lifeseal"
+    return "-".join(words[:2] if words[1:] and words[1] in _SUBCOMMANDS.get(words[0], ()) else words[:1])
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{os.fspath(error.filename)}: {error.strerror or error}"
-    return str(error) or type(error).__name__
+    if isinstance(error, UnicodeError):
+        said = "a text or a name is not UTF-8"
+    elif isinstance(error, OSError):
+        place = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else None
+        said = error.strerror or str(error) or type(error).__name__
+        said = said if place is None else f"{os.fsdecode(place)}: {said}"
+    else:
+        said = str(error) or type(error).__name__
+    return "; ".join([said, *getattr(error, "__notes__", ())])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from lifeseal.cli._options import PATH, common, secret_from
+from lifeseal.cli._options import PATH, common, examples, same_file, secret_from
 from lifeseal.cli._output import Output
 
 if TYPE_CHECKING:
@@ -14,18 +14,24 @@ if TYPE_CHECKING:
     from lifeseal.attestation import KeyAlgorithm, KeySigner
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "lifeseal keygen --out keys/release --encrypt",
+    )
+)
 @click.option("--out", required=True, type=PATH, metavar="DIR/NAME", help="Writes NAME.key (readable by you alone) and NAME.pub.")
-@click.option("--algorithm", type=click.Choice(["p256", "p384", "p521"]), default="p256", show_default=True)
+@click.option("--algorithm", type=click.Choice(["p256", "p384", "p521"]), default="p256", show_default=True, help="The curve.")
 @click.option("--encrypt", is_flag=True, help="Encrypt the private key; asks for a passphrase.")
 @click.option("--passphrase-file", type=PATH, help="Encrypt the private key with the passphrase on this file's first line.")
 @click.option("--force", is_flag=True, help="Replace keys of that name.")
 @common
 def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphrase_file: Path | None, force: bool) -> None:
-    """Make a signing key."""
+    """Make a signing key: NAME.key to sign with, and NAME.pub for everyone who verifies."""
     from lifeseal import attestation
 
-    passphrase = secret_from(passphrase_file, prompt="New passphrase" if encrypt else None)
+    if not out.name:
+        raise click.UsageError(f"--out: a name for the key was expected, as keys/release, not {str(out)!r}")
+    passphrase = secret_from(passphrase_file, prompt="New passphrase" if encrypt else None, confirm=True)
     if encrypt and passphrase is None:
         raise click.UsageError("--encrypt asks on a terminal; elsewhere give --passphrase-file")
     public = attestation.generate_key(out, algorithm=cast("KeyAlgorithm", algorithm), passphrase=passphrase, overwrite=force)
@@ -38,18 +44,25 @@ def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphra
     output.result("keygen", {**files, "fingerprint": public.fingerprint}, lines)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "lifeseal sign model/ --key release.key",
+        "lifeseal sign weights.safetensors --key release.key --hash blake3",
+    )
+)
 @click.argument("model", type=PATH)
 @click.option("--key", required=True, type=PATH, help="Private key (PEM).")
-@click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line.")
+@click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
 @click.option("--out", type=PATH, help="Where the signature goes; by default MODEL/model.sig, or MODEL.sig beside a file.")
-@click.option("--hash", "algorithm", type=click.Choice(["sha256", "blake2b", "blake3"]), default="sha256", show_default=True)
+@click.option("--hash", "algorithm", type=click.Choice(["sha256", "blake2b", "blake3"]), default="sha256", show_default=True, help="Of each file.")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model; recorded. Repeatable.")
 @common
 def sign(output: Output, *, model: Path, key: Path, passphrase_file: Path | None, out: Path | None, algorithm: str, ignore: tuple[str, ...]) -> None:
     """Sign every file of MODEL, a folder or a file."""
     from lifeseal import attestation, signing
 
+    if out is not None and same_file(out, model, key):
+        raise click.UsageError(f"--out: {out} is what is signed, or the key; choose another name")
     signer = load_signer(key, passphrase_file)
     with output.progress() as progress:
         bundle = signing.sign(model, signer=signer, out=out, hash=cast("HashName", algorithm), ignore=ignore, progress=progress)

@@ -3,17 +3,19 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from io import RawIOBase
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
-from lifeseal.cli._output import Output
+from lifeseal.cli._output import Output, on_terminal, printable
 
 R = TypeVar("R")
 PATH = click.Path(path_type=Path)
+_MAX_PASSPHRASE = 64 << 10
 
 
 def common(command: Callable[..., R]) -> Callable[..., R]:
@@ -34,6 +36,7 @@ def common(command: Callable[..., R]) -> Callable[..., R]:
     def run(output: Output, /, *, as_json: bool, log_file: Path | None, quiet: bool, **arguments: object) -> R:
         output.as_json = as_json
         output.quiet = quiet
+        refuse_half_unicode(arguments)
         with ExitStack() as stack:
             if log_file is not None:
                 from lifeseal import evidence
@@ -44,12 +47,38 @@ def common(command: Callable[..., R]) -> Callable[..., R]:
     return run
 
 
-def secret_from(path: Path | None, *, prompt: str | None) -> bytes | None:
-    """Read a passphrase from a file, or ask on a terminal; never from the command line.
+def examples(*lines: str) -> str:
+    """Lay out the examples at the end of a help text."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def same_file(out: Path, *inputs: Path | None) -> bool:
+    """Tell whether writing ``out`` would replace one of the inputs."""
+    return out.exists() and any(path is not None and path.exists() and out.samefile(path) for path in inputs)
+
+
+def refuse_half_unicode(arguments: Mapping[str, object]) -> None:
+    """Refuse text that is not UTF-8; names of files may be anything.
 
     Args:
-        path: A file; its first line counts.
+        arguments: As click parsed them.
+
+    Raises:
+        click.UsageError: A text is not UTF-8.
+    """
+    for name, value in arguments.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and any("\ud800" <= c <= "\udfff" for c in text):
+                raise click.UsageError(f"{name}: {text!r} is not UTF-8")
+
+
+def secret_from(path: Path | None, *, prompt: str | None, confirm: bool = False) -> bytes | None:
+    """Read a passphrase from a file or descriptor, or ask on a terminal; never from the command line.
+
+    Args:
+        path: A file, FIFO or device, or ``-`` for standard input; its first line counts.
         prompt: What to ask; None does not ask.
+        confirm: Whether to ask twice.
 
     Returns:
         The passphrase, or None.
@@ -58,15 +87,24 @@ def secret_from(path: Path | None, *, prompt: str | None) -> bytes | None:
         FormatError: The file's first line is empty.
         OSError: The file cannot be read.
     """
-    from lifeseal._io import read_bounded
-    from lifeseal.errors import FormatError
+    from lifeseal.errors import FormatError, LimitError
 
     if path is not None:
-        found = read_bounded(path, limit=64 << 10).split(b"\n", 1)[0].removesuffix(b"\r")
+        with open(0 if str(path) == "-" else path, "rb", buffering=0, closefd=str(path) != "-") as file:
+            found = _first_line(file)
+        if len(found) > _MAX_PASSPHRASE:
+            raise LimitError(str(path), limit=_MAX_PASSPHRASE, seen=len(found))
         if not found:
             raise FormatError(str(path), "a passphrase was expected on the first line")
         return found
-    if prompt is not None and sys.stdin.isatty():
-        answer: str = click.prompt(prompt, hide_input=True, err=True)
-        return answer.encode()
+    if prompt is not None and on_terminal(sys.stdin):
+        answer: str = click.prompt(printable(prompt), hide_input=True, err=True, confirmation_prompt=confirm)
+        return answer.encode("utf-8", "surrogateescape")
     return None
+
+
+def _first_line(file: RawIOBase) -> bytes:
+    found = b""
+    while b"\n" not in found and len(found) <= _MAX_PASSPHRASE and (piece := file.read(4096)):
+        found += piece
+    return found.split(b"\n", 1)[0].removesuffix(b"\r")

@@ -2,13 +2,16 @@
 """What a person or a machine sees."""
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from lifeseal._io import Progress, ProgressCallback
+if TYPE_CHECKING:
+    from lifeseal._io import Progress, ProgressCallback
 
 _GREEN, _RED = "green", "red"
 
@@ -23,6 +26,10 @@ class Refused(Exception):  # noqa: N818 - not an error: the answer is no, and it
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+class Declined(click.Abort):
+    """Asked on a terminal, the user said no."""
 
 
 class Output:
@@ -50,34 +57,33 @@ class Output:
             self._document(command, {"ok": ok, **document})
         elif not self.quiet:
             mark, colour = ("✓", _GREEN) if ok else ("✗", _RED)
-            click.secho(f"{mark} {printable(lines[0])}", fg=colour, bold=True)
+            click.secho(f"{mark} {printable(lines[0])}", fg=colour, bold=True, color=_colour())
             for line in lines[1:]:
                 click.echo(f"  {printable(line)}")
 
-    def plain(self, command: str, document: dict[str, object], text: str) -> None:
+    def plain(self, command: str, document: dict[str, object], lines: Iterable[str]) -> None:
         """Print a result that is neither yes nor no: a list, a table, what a file says."""
         if self.as_json:
-            self._document(command, document)
-        else:
-            click.echo(printable(text, keep="\n"))
+            self._document(command, {"ok": True, **document})
+        elif not self.quiet:
+            click.echo("\n".join(map(printable, lines)))
 
     def error(self, command: str, kind: str, sentence: str) -> None:
         """Print why a command failed."""
         if self.as_json:
             self._document(command, {"ok": False, "error": {"type": kind, "message": sentence}})
         else:
-            click.secho(f"✗ {printable(sentence)}", fg=_RED, bold=True, err=True)
+            click.secho(f"✗ {printable(sentence)}", fg=_RED, bold=True, err=True, color=_colour())
 
     def usage(self, error: click.UsageError, command: str) -> None:
         """Print how a command is used, and what was wrong."""
-        if self.as_json:
-            self._document(command, {"ok": False, "error": {"type": "UsageError", "message": error.format_message()}})
-        else:
-            error.show()
+        self.error(command, "UsageError", error.format_message())
+        if not self.as_json and error.ctx is not None:
+            click.echo(f"{error.ctx.get_usage()}\nFor help: {error.ctx.command_path} --help", err=True)
 
     def bug(self, command: str, error: BaseException) -> None:
         """Print that this is a bug of ours, without values that a traceback could show."""
-        sentence = f"a bug in lifeseal: {type(error).__name__}; please report it with the command you ran"
+        sentence = f"a bug in lifeseal: {type(error).__name__}; please report it with the kind of command you ran"
         self.error(command, type(error).__name__, sentence)
         if not self.as_json:
             trace, lines = error.__traceback__, []
@@ -87,9 +93,9 @@ class Output:
             click.echo("\n".join(lines), err=True)
 
     @contextmanager
-    def progress(self) -> Iterator[ProgressCallback]:
+    def progress(self) -> "Iterator[ProgressCallback]":
         """Show progress on standard error, on a terminal alone."""
-        if self.quiet or self.as_json or not sys.stderr.isatty():
+        if self.quiet or self.as_json or not on_terminal(sys.stderr):
             yield None
             return
         from rich.console import Console
@@ -100,23 +106,46 @@ class Output:
         with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("working", total=None)
 
-            def show(step: Progress) -> None:
+            def show(step: "Progress") -> None:
                 bar.update(task, description=step.phase, completed=step.done, total=step.total)
 
             yield show
 
     def _document(self, command: str, document: dict[str, object]) -> None:
-        click.echo(json.dumps({"schema": f"lifeseal.{command}/1", **document}, indent=2, ensure_ascii=True))
+        click.echo(json.dumps(_unicode({"schema": f"lifeseal.{command}/1", **document}), indent=2, ensure_ascii=True))
 
 
-def printable(text: str, *, keep: str = "") -> str:
-    """Escape what a terminal would act on: control characters, direction marks, half surrogates.
+def printable(text: str) -> str:
+    """Escape what a terminal would act on: line ends and other control characters, direction marks, half surrogates.
 
     Args:
         text: Any text; names in it can come from an attacker.
-        keep: Control characters to let through.
 
     Returns:
-        Text that only shows.
+        One line that only shows.
     """
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """Write ``1 file`` or ``2 files``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def on_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a standard stream is a terminal; a closed one (``>&-``) is None and is not."""
+    return stream is not None and stream.isatty()
+
+
+def _colour() -> bool | None:
+    """Colours on a terminal alone, and never where NO_COLOR is set. Source: no-color.org."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+
+
+def _unicode(value: object) -> object:
+    """Escape half surrogates, which stand for bytes that are not UTF-8: strict JSON readers refuse them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_unicode(key): _unicode(item) for key, item in value.items()}
+    return [_unicode(item) for item in value] if isinstance(value, list | tuple) else value

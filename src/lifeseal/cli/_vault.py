@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from lifeseal.cli._options import PATH, common
-from lifeseal.cli._output import Output
+from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode
+from lifeseal.cli._output import Output, counted
 
 if TYPE_CHECKING:
     from lifeseal.erasure import FileRoot
@@ -28,6 +28,9 @@ def root_options(command: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(command)
     def run(*args: object, uri: str | None, config: Path | None, **arguments: object) -> R:
         folder = arguments.get("vault") or arguments.get("directory")
+        refuse_half_unicode({"--root": uri})
+        if folder is None and uri is not None:
+            raise click.UsageError("--root: there is no --vault that it would open")
         root = None if folder is None else root_from(uri, config, Path(str(folder)))
         return command(*args, root=root, **arguments)
 
@@ -56,7 +59,10 @@ def root_from(uri: str | None, config: Path | None, vault: Path) -> "FileRoot":
     kind, _, place = named.partition(":")
     if kind != "file" or not place:
         raise click.UsageError(f"a root is written file:PATH, not {named!r}")
-    return FileRoot(Path(place).expanduser())
+    path = Path(os.path.expanduser(place))  # noqa: PTH111 - leaves an unknown ~user as it is, where pathlib raises
+    if uri is None and not path.is_absolute():
+        raise click.UsageError(f"your configuration names the root {named!r}; there it must be an absolute path")
+    return FileRoot(path)
 
 
 def _configured(config: Path | None, vault: Path) -> str | None:
@@ -64,8 +70,8 @@ def _configured(config: Path | None, vault: Path) -> str | None:
 
     from lifeseal._io import read_bounded
 
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    path = config or home / "lifeseal" / "config.toml"
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 - raises nothing where there is no home
+    path = config or Path(home) / "lifeseal" / "config.toml"
     if config is None and not path.exists():
         return None
     try:
@@ -73,8 +79,10 @@ def _configured(config: Path | None, vault: Path) -> str | None:
     except ValueError as error:
         raise click.UsageError(f"{path}: {error}") from None
     roots = document.get("roots", {})
-    found = roots.get(str(vault.absolute())) if isinstance(roots, dict) else None
-    return found if isinstance(found, str) else None
+    if not isinstance(roots, dict) or not all(isinstance(uri, str) for uri in roots.values()):
+        raise click.UsageError(f"{path}: [roots] was expected to be a table from vault folders to file:PATH")
+    named: dict[str, str] = roots
+    return named.get(str(vault.absolute())) or named.get(str(vault.resolve()))
 
 
 @click.group()
@@ -82,12 +90,20 @@ def vault() -> None:
     """Keep models and data encrypted under a key that can be destroyed."""
 
 
-@vault.command()
+@vault.command(
+    epilog=examples(
+        "lifeseal vault init models.vault --root file:/media/safe/models.root",
+    )
+)
 @click.argument("directory", type=PATH, metavar="DIR")
 @root_options
 @common
 def init(output: Output, *, directory: Path, root: "FileRoot") -> None:
-    """Make a new vault in DIR, and its root key."""
+    """Make a new vault in DIR, and its root key.
+
+    The root is one small file that opens everything in the vault. Keep it on another disk and out of every backup: losing it loses what is
+    sealed, and a backup of it undoes erasures.
+    """
     from lifeseal.erasure import Vault
 
     with Vault.create(directory, root=root) as made:
@@ -96,15 +112,20 @@ def init(output: Output, *, directory: Path, root: "FileRoot") -> None:
     output.result("vault-init", document, lines)
 
 
-@vault.command()
+@vault.command(
+    epilog=examples(
+        "lifeseal vault seal model/ --vault models.vault --name classifier \\",
+        "    --root file:/media/safe/models.root",
+    )
+)
 @click.argument("path", type=PATH)
-@click.option("--vault", required=True, type=PATH, metavar="DIR")
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
 @click.option("--name", required=True, help="What to call the asset.")
 @click.option("--remove-plaintext", is_flag=True, help="Unlink PATH once everything is sealed and read back; this is no sanitising of the disk.")
 @root_options
 @common
 def seal(output: Output, *, path: Path, vault: Path, name: str, remove_plaintext: bool, root: "FileRoot") -> None:
-    """Encrypt a file or folder into the vault."""
+    """Encrypt PATH, a file or folder, into the vault. The original stays unless --remove-plaintext is given."""
     from lifeseal.erasure import Vault
 
     with Vault.open(vault, root=root) as opened, output.progress() as progress:
@@ -112,13 +133,18 @@ def seal(output: Output, *, path: Path, vault: Path, name: str, remove_plaintext
         info = next(info for info in opened.assets() if info.name == name)
         document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "name": name, "slot": info.slot, "generation": info.generation}
     plain = "the plaintext was unlinked; the disk may still hold its blocks" if remove_plaintext else f"the plaintext is still at {path}"
-    lines = (f"sealed {path} as {name!r}", f"{info.files} files, {info.size} bytes", plain)
+    lines = (f"sealed {path} as {name!r}", f"{counted(info.files, 'file')}, {counted(info.size, 'byte')}", plain)
     output.result("vault-seal", document | {"files": info.files, "bytes": info.size, "plaintext_removed": remove_plaintext}, lines)
 
 
-@vault.command()
+@vault.command(
+    epilog=examples(
+        "lifeseal vault unseal classifier --vault models.vault --out copy/ \\",
+        "    --root file:/media/safe/models.root",
+    )
+)
 @click.argument("name")
-@click.option("--vault", required=True, type=PATH, metavar="DIR")
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
 @click.option("--out", required=True, type=PATH, help="The new file or folder.")
 @root_options
 @common
@@ -132,8 +158,8 @@ def unseal(output: Output, *, name: str, vault: Path, out: Path, root: "FileRoot
     output.result("vault-unseal", document, (f"wrote {out}", "It is plaintext outside the vault: erasing the asset will not reach it."))
 
 
-@vault.command(name="list")
-@click.option("--vault", required=True, type=PATH, metavar="DIR")
+@vault.command(name="list", epilog=examples("lifeseal vault list --vault models.vault --root file:/media/safe/models.root"))
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
 @root_options
 @common
 def list_(output: Output, *, vault: Path, root: "FileRoot") -> None:
@@ -159,11 +185,13 @@ def list_(output: Output, *, vault: Path, root: "FileRoot") -> None:
     for info in assets:
         state = info.state if info.erased_at is None else f"erased, epoch {info.erased_at}"
         lines.append(f"{state:<18}{info.files:>8}{info.size:>16}  {info.name}")
-    output.plain("vault-list", document, "\n".join(lines) if assets else "the vault is empty")
+    output.plain("vault-list", document, lines if assets else ["the vault is empty"])
 
 
-@vault.command()
-@click.option("--vault", required=True, type=PATH, metavar="DIR")
+@vault.command(
+    short_help="Say how sure an erasure would be.", epilog=examples("lifeseal vault info --vault models.vault --root file:/media/safe/models.root")
+)
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
 @root_options
 @common
 def info(output: Output, *, vault: Path, root: "FileRoot") -> None:
@@ -190,4 +218,4 @@ def info(output: Output, *, vault: Path, root: "FileRoot") -> None:
             _LOSING,
             _BACKING_UP,
         )
-    output.plain("vault-info", document, "\n".join(lines))
+    output.plain("vault-info", document, lines)

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import click
 
-from lifeseal.cli._options import PATH, common
-from lifeseal.cli._output import Output
+from lifeseal.cli._options import PATH, common, examples
+from lifeseal.cli._output import Output, counted
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "lifeseal verify model/ --key release.pub",
+        "lifeseal verify model/ --key release.pub --expect sha256:9f86…",
+    )
+)
 @click.argument("model", type=PATH)
 @click.option("--key", required=True, type=PATH, help="Public key that must have signed it (PEM).")
 @click.option("--signature", type=PATH, help="The signature; by default MODEL/model.sig, or MODEL.sig beside a file.")
@@ -65,7 +70,11 @@ def verify(
     }
     who = f"key {signer}" if signer else f"nobody: waived by {found.waiver.owner if found.waiver else ''}"
     lines = [f"{model}: as it was signed" if signer else f"{model}: unsigned, accepted by waiver"]
-    lines += [f"signer    {who}", f"model     {found.subject.digest}", f"compared  {found.files} files, {found.size} bytes, {found.hash}"]
+    lines += [
+        f"signer    {who}",
+        f"model     {found.subject.digest}",
+        f"compared  {counted(found.files, 'file')}, {counted(found.size, 'byte')}, {found.hash}",
+    ]
     lines += [f"left out  {', '.join(found.ignored)}"] if found.ignored else []
     lines += [f"unsigned  {', '.join(found.unsigned)}"] if found.unsigned else []
     output.result("verify", document, tuple(lines))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from lifeseal.cli._options import PATH, common
+from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output
 
 if TYPE_CHECKING:
@@ -18,14 +18,21 @@ def waiver() -> None:
     """Write down who accepts which fault of which artefact, why, and until when."""
 
 
-@waiver.command()
+@waiver.command(
+    epilog=examples(
+        "lifeseal waiver new --covers sha256:9f86… --allow unsigned \\",
+        '    --reason "the vendor signs from release 4 on" --owner "A. Person" \\',
+        "    --expires 2026-12-31T23:59:59Z --risk RISK-17 --out waiver.json",
+        "lifeseal verify model/ --key release.pub --waiver waiver.json",
+    )
+)
 @click.option("--covers", multiple=True, required=True, metavar="DIGEST", help="Artefact, sha256:…. Repeatable.")
 @click.option("--allow", multiple=True, required=True, type=click.Choice(["unsigned", "needs-trust", "withdrawn"]), help="Fault. Repeatable.")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why the fault is accepted.")
 @click.option("--owner", required=True, help="Who decides.")
 @click.option("--expires", required=True, metavar="TIME", help="As 2026-12-31T23:59:59Z.")
 @click.option("--risk", required=True, help="Identifier in your risk register.")
-@click.option("--out", required=True, type=PATH)
+@click.option("--out", required=True, type=PATH, help="The waiver file to write.")
 @click.option("--force", is_flag=True, help="Replace a file of that name.")
 @common
 def new(
@@ -40,7 +47,11 @@ def new(
     out: Path,
     force: bool,
 ) -> None:
-    """Write a waiver file."""
+    """Write a waiver file.
+
+    It accepts one kind of fault of the artefacts named, until it expires. It is not signed: keep it where only those who may decide can write.
+    The digest of a model stands in what sign and verify print.
+    """
     from lifeseal import attestation
 
     when = attestation.parse_time(expires, where="--expires")

@@ -15,6 +15,7 @@ Trigger: TypeAlias = Literal["transfer", "decommission", "subject-erasure"]
 TRIGGERS: tuple[Trigger, ...] = get_args(Trigger)
 METHOD = "cryptographic erasure: the key was destroyed by replacing the root it hung from"
 ALGORITHM = "AES-256-GCM in C2SP chunked encryption (Cobblestone-256)"
+MAX_TEXT = 4096
 _MAX_CERTIFICATE = 16 << 20
 _STATES = ("completed", "partial")
 
@@ -114,7 +115,7 @@ class Disposal:
             FormatError: It is no disposal, or contradicts itself.
         """
         record = Record(statement.predicate, where=f"{where}, predicate")
-        texts = {name: record.take_str(name, max_length=4096) for name in _TEXTS}
+        texts = {name: record.take_str(name, max_length=MAX_TEXT) for name in _TEXTS}
         record.take_const("method", METHOD)
         record.take_const("algorithm", ALGORITHM)
         before, after = record.take_int("epoch_before"), record.take_int("epoch_after")
@@ -148,6 +149,7 @@ class Certificate:
         return self.disposal.to_statement().to_bytes() if self.bundle is None else self.bundle.to_bytes()
 
     @classmethod
+    @implements(evidences=("13.1", "13.2"), limits="Nobody vouches for a certificate read this way; open_certificate checks who does.")
     def load(cls, path: StrPath) -> Self:
         """Read a certificate without checking who vouches for it; see `open_certificate` for that.
 
@@ -171,6 +173,7 @@ class Certificate:
             raise FormatError(where, f"a disposal certificate was expected, not {statement.predicate_type[:120]!r}")
         return cls(disposal=Disposal.from_statement(statement, where=where), bundle=bundle)
 
+    @implements(evidences=("13.1", "13.2"), limits="The certificate is the record of an erasure, not the erasure.")
     def write(self, path: StrPath, *, overwrite: bool = False) -> None:
         """Write the certificate durably.
 

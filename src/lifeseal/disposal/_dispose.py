@@ -7,9 +7,9 @@ import attrs
 
 from lifeseal import __version__, signing
 from lifeseal.attestation import Signer, sign_statement
-from lifeseal.disposal._certificate import TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger
+from lifeseal.disposal._certificate import MAX_TEXT, TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger
 from lifeseal.erasure import Vault
-from lifeseal.errors import DestroyedError, PolicyError, RolledBackError
+from lifeseal.errors import DestroyedError, LifesealError, PolicyError, RolledBackError, StateError
 from lifeseal.principles import implements, note, now
 
 
@@ -44,19 +44,25 @@ def plan(vault: Vault, names: Iterable[str], *, request: str = "") -> Plan:
 
     Raises:
         DestroyedError: One of them is erased already.
+        StateError: One was sealed anew meanwhile.
         StoreError: One is unknown, or a container is missing.
         TamperedError: A container does not authenticate.
-        ValueError: No name, or one twice.
+        TypeError: One string was given instead of several.
+        ValueError: No name, one twice, or a reference that a certificate cannot hold.
     """
+    if isinstance(names, str):
+        raise TypeError("names must be several, such as [name]")
     wanted = tuple(names)
     if not wanted or len(set(wanted)) != len(wanted):
         raise ValueError("at least one asset must be named, each once")
-    infos = {info.name: info for info in vault.assets()}
+    _refuse_unwritable(request=request)
     assets = []
     for name in wanted:
         with vault.asset(name) as asset:
             root = signing.digest(asset).root
-        info = infos[name]
+        info = vault.assets()[asset.slot]
+        if info.generation != asset.generation:
+            raise StateError(f"{name!r} was sealed anew while it was read; plan again")
         assets.append(
             DisposedAsset(
                 name=name,
@@ -91,19 +97,23 @@ def dispose(plan: Plan, *, signer: Signer | None, sanitiser: str, custodian: str
         The certificate; write it to a file. It says "completed" only if every asset was refused as destroyed afterwards.
 
     Raises:
-        StateError: An asset changed since it was planned, or was erased meanwhile; nothing was erased by this call.
+        StateError: An asset changed since it was planned, or was erased meanwhile; nothing was erased by this call. Or another process
+            sealed it anew at the last moment, and that was erased; the message says so.
         StoreError: See `lifeseal.erasure.Vault.erase`.
-        ValueError: An empty name or an unknown trigger.
+        ValueError: An unknown trigger, or a name that is empty or that a certificate cannot hold; nothing was erased.
         OSError: The disk refused.
     """
     if trigger not in TRIGGERS:
         raise ValueError(f"trigger must be one of {', '.join(TRIGGERS)}, not {trigger!r}")
     if not sanitiser.strip() or not custodian.strip():
         raise ValueError("sanitiser= and custodian= must name somebody")
+    _refuse_unwritable(sanitiser=sanitiser, custodian=custodian, request=plan.request)
     vault = plan.vault
     started = now()
     _refuse_stale(plan)
     erasure = vault.erase([asset.name for asset in plan.assets])
+    if [(gone.slot, gone.generation) for gone in erasure.slots] != [(asset.slot, asset.generation) for asset in plan.assets]:
+        raise StateError(f"vault {vault.id}: erased at epoch {erasure.epoch_after}, but an asset had been sealed anew since the plan was checked")
     gone = [asset for asset in plan.assets if _refused(vault, asset.name)]
     disposal = Disposal(
         status="completed" if len(gone) == len(plan.assets) else "partial",
@@ -152,9 +162,9 @@ def confirm(certificate: Certificate, vault: Vault) -> None:
     note(vault=disposal.vault, epoch=disposal.epoch_after)
     if vault.id != disposal.vault:
         raise PolicyError(f"the certificate is about vault {disposal.vault}, and this is vault {vault.id}")
+    infos = {info.slot: info for info in vault.assets()}  # first: this learns the epoch in force
     if vault.epoch < disposal.epoch_after:
         raise RolledBackError(f"the vault is at epoch {vault.epoch}, before the erasure at {disposal.epoch_after}: it was restored")
-    infos = {info.slot: info for info in vault.assets()}
     for asset in disposal.assets:
         info = infos.get(asset.slot)
         if info is None or (info.generation == asset.generation and info.state != "erased") or info.generation < asset.generation:
@@ -171,11 +181,25 @@ def _refuse_stale(plan: Plan) -> None:
 
 
 def _refused(vault: Vault, name: str) -> bool:
+    """Try to read an erased asset; only "destroyed" counts, any other answer leaves the disposal partial."""
     try:
         vault.asset(name).close()
     except DestroyedError:
         return True
+    except (LifesealError, OSError):
+        return False
     return False
+
+
+def _refuse_unwritable(**texts: str) -> None:
+    """Refuse, before anything is erased, what a certificate could not be written or read with."""
+    for name, text in texts.items():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}= is not valid Unicode") from None
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"{name}= has {len(text)} characters, more than {MAX_TEXT}")
 
 
 def _limitations(vault: Vault, assets: list[DisposedAsset]) -> tuple[str, ...]:

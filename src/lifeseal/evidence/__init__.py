@@ -10,6 +10,7 @@ print(evidence.verify("events.jsonl"))
 ```
 """
 
-from lifeseal.evidence._log import Log, LogVerification, read, start, stop, verify
+from lifeseal.evidence._log import Log, start, stop
+from lifeseal.evidence._read import LogVerification, read, verify
 
 __all__ = ["Log", "LogVerification", "read", "start", "stop", "verify"]

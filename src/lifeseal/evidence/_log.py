@@ -4,21 +4,20 @@
 import hashlib
 import logging
 import os
-import pathlib
 import threading
-from collections.abc import Iterator
+import weakref
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal, Self
 
 import attrs
 
-from lifeseal._io import Appender, Record, StrPath, canonical, loads
-from lifeseal.errors import FormatError, LimitError, RolledBackError, StateError
-from lifeseal.principles import Event, Fact, now, set_process_sink, sink_for_block
+from lifeseal._io import Appender, StrPath, canonical
+from lifeseal.errors import FormatError, LifesealError, LimitError, StateError
+from lifeseal.evidence._read import LOG_SCHEMA, MAX_LINE, MAX_TORN, NO_LINE, START_ROOM, last_whole, may_be_start, open_log
+from lifeseal.principles import Event, Fact, implements, now, set_process_sink, sink_for_block
 
-LOG_SCHEMA = "lifeseal.log/1"
-NO_LINE = bytes(32)
-MAX_LINE = 1 << 20
+_UNFLUSHED = 512 << 10
 _logger = logging.getLogger("lifeseal.evidence")
 
 
@@ -26,7 +25,8 @@ class Log:
     """Appends one chained line for each call of a tagged function.
 
     Use it as a context manager for a block (this thread, this task), or hand it to `start` for the whole process. Several processes and
-    threads may write to one log. The intent of an irreversible act reaches the disk before the act; other lines do when the log is closed.
+    threads may write to one log, and a forked process goes on with it. The intent of an irreversible act reaches the disk before the act;
+    other lines do when the log is closed, or enough of them have gathered.
 
     What it does not do: a chain shows edits to its middle, not a cut tail, and whoever owns the file can write a new chain. Keep the head
     elsewhere.
@@ -37,7 +37,8 @@ class Log:
             irreversible act always refuses.
 
     Raises:
-        FormatError: The file is there and its last line is no log entry.
+        FormatError: The file is there and is no log, or it is no regular file; it is left as it is.
+        LimitError: More than 2 MiB at its end are no log entries; it is left as it is.
         OSError: It cannot be opened or written.
         ValueError: Another word for ``on_failure``.
     """
@@ -46,10 +47,14 @@ class Log:
         if on_failure not in {"refuse", "warn"}:
             raise ValueError("on_failure= must be 'refuse' or 'warn'")
         self._where = os.fspath(path)
+        self._path = Path(path).absolute()
+        self._process = os.getpid()
         self._on_failure = on_failure
         self._file = Appender(path, mode=0o600)
         self._lock = threading.Lock()
+        self._closed = False
         self._seen = -1
+        self._flushed = -1
         self._head = NO_LINE
         self._block: AbstractContextManager[None] | None = None
         try:
@@ -57,6 +62,7 @@ class Log:
         except BaseException:
             self._file.close()
             raise
+        _logs.add(self)
 
     @property
     def head(self) -> str:
@@ -70,21 +76,35 @@ class Log:
             event: What happened.
 
         Raises:
+            FormatError: Another program wrote to the log, and the log refuses then.
+            LimitError: The event is larger than 1 MiB, and the log refuses then.
             OSError: It cannot be written, and the log refuses then.
+            StateError: The log is closed, and refuses then.
         """
         try:
             self._write(event)
-        except OSError as error:
+        except (OSError, LifesealError) as error:
             if self._on_failure == "refuse" or event.outcome == "intent":
                 error.add_note(f"the event log {self._where} could not be written")
                 raise
             _logger.warning("event log %s could not be written: %s", self._where, error)
 
     def close(self) -> None:
-        """Bring every line to the disk and close the file."""
-        with self._lock, self._file.locked():
-            self._file.append(b"", durable=True)
-        self._file.close()
+        """Bring every line to the disk and close the file; twice is no error.
+
+        Raises:
+            OSError: The disk refused; the file is closed all the same.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                if self._process == os.getpid():
+                    with self._file.locked():
+                        self._file.append(b"", durable=True)
+            finally:
+                self._file.close()
 
     def __enter__(self) -> Self:
         self._block = sink_for_block(self)
@@ -98,49 +118,78 @@ class Log:
         self.close()
 
     def _write(self, event: Event | None) -> None:
-        with self._lock, self._file.locked():
-            lines = self._catch_up()
-            if event is not None:
-                lines.append(_entry("event", attrs.asdict(event)))
-            if lines:
-                data = bytearray()
-                head = self._head
-                for prefix, entry in lines:
-                    line = canonical({**entry, "prev": head.hex()})
-                    if len(line) > MAX_LINE:
-                        raise LimitError(f"event for {self._where}", limit=MAX_LINE, seen=len(line))
-                    head = hashlib.sha256(line).digest()
-                    data += prefix + line + b"\n"
-                self._file.append(bytes(data), durable=event is None or event.outcome == "intent")
-                self._head = head
-                self._seen += len(data)
+        with self._lock:
+            if self._closed:
+                raise StateError(f"{self._where}: this event log is closed")
+            if self._process != os.getpid():
+                self._reopen()
+            with self._file.locked():
+                self._write_locked(event)
 
-    def _catch_up(self) -> list[tuple[bytes, dict[str, object]]]:
-        """Learn the head if another writer was here; return what must be written first."""
+    def _write_locked(self, event: Event | None) -> None:
         size = self._file.size()
-        if size == self._seen:
-            return []
-        self._seen = size
+        head, lines = (self._head, []) if size == self._seen else self._catch_up(size)
+        if event is not None:
+            lines.append(_entry("event", {**attrs.asdict(event), "facts": {name: _text(fact) for name, fact in event.facts.items()}}))
+        data = bytearray()
+        for prefix, entry in lines:
+            line = canonical({**entry, "prev": head.hex()})
+            if len(line) > MAX_LINE:
+                raise LimitError(f"event for {self._where}", limit=MAX_LINE, seen=len(line))
+            head = hashlib.sha256(line).digest()
+            data += prefix + line + b"\n"
+        if data:
+            # What a power cut can tear stays short enough for the next writer to close.
+            durable = event is None or event.outcome == "intent" or size + len(data) - self._flushed > _UNFLUSHED
+            self._file.append(bytes(data), durable=durable)
+            self._flushed = size + len(data) if durable else self._flushed
+        self._head, self._seen = head, size + len(data)
+
+    def _catch_up(self, size: int) -> tuple[bytes, list[tuple[bytes, dict[str, object]]]]:
+        """Learn the head that another writer left; return it and what must be written first."""
+        self._flushed = size if self._seen < 0 else self._flushed
         if size == 0:
-            return [_entry("start", {"schema": LOG_SCHEMA, "time": now()})]
-        tail = self._file.tail(limit=MAX_LINE + 1)
-        last = tail.removesuffix(b"\n").rpartition(b"\n")[2]
-        self._head = hashlib.sha256(last).digest()
-        if tail.endswith(b"\n"):
-            _kind(last, where=f"{self._where}, last line")
-            return []
-        torn = 0
-        try:
-            _kind(last, where=self._where)
-        except FormatError:
-            torn = len(last)
-        return [(b"\n", {"kind": "recovered", "time": now(), "torn": torn})]
+            return NO_LINE, [_entry("start", {"schema": LOG_SCHEMA, "time": now()})]
+        with open_log(self._path) as file:
+            first = file.readline(START_ROOM)
+        if not may_be_start(first):
+            raise FormatError(f"{self._where}, line 1", "an event log was expected; the file is left as it is")
+        tail = self._file.tail(limit=MAX_TORN + MAX_LINE + 2)
+        head, stop = last_whole(tail, from_start=len(tail) == size, where=f"{self._where}, last line")
+        end = b"" if tail.endswith(b"\n") else b"\n"
+        torn = tail[stop:] + end if stop < len(tail) else b""
+        if not torn and not end:
+            return head, []
+        facts = {"schema": LOG_SCHEMA, "time": now(), "torn": len(torn), "torn_sha256": hashlib.sha256(torn).hexdigest()}
+        return head, [(end, {"kind": "recovered", **facts})]
+
+    def _reopen(self) -> None:
+        """After a fork: the old descriptor shares its lock with the parent, so it excludes nobody."""
+        self._file.close()
+        self._file = Appender(self._path, mode=0o600)
+        self._process = os.getpid()
+        self._seen = -1
+
+
+_logs: weakref.WeakSet[Log] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    _ProcessLog.lock = threading.Lock()
+    for log in _logs:
+        log._lock = threading.Lock()  # noqa: SLF001 - another thread of the parent may have held it when this process was forked
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 class _ProcessLog:
     current: Log | None = None
+    lock = threading.Lock()
 
 
+@implements("2.3", evidences=("12.1",), limits="It records calls of this library; what else the process does, and who used it, it cannot see.")
 def start(path: StrPath, *, on_failure: Literal["refuse", "warn"] = "refuse") -> Log:
     """Log every tagged call of this process, in all its threads, until `stop`.
 
@@ -156,159 +205,30 @@ def start(path: StrPath, *, on_failure: Literal["refuse", "warn"] = "refuse") ->
         OSError: See `Log`.
         StateError: A log was started already.
     """
-    if _ProcessLog.current is not None:
-        raise StateError("a log of this process was started already; stop it first")
-    log = Log(path, on_failure=on_failure)
-    _ProcessLog.current = log
-    set_process_sink(log)
+    with _ProcessLog.lock:
+        if _ProcessLog.current is not None:
+            raise StateError("a log of this process was started already; stop it first")
+        log = Log(path, on_failure=on_failure)
+        _ProcessLog.current = log
+        set_process_sink(log)
     return log
 
 
 def stop() -> None:
     """End the log that `start` began, and bring it to the disk; without one, do nothing."""
-    log, _ProcessLog.current = _ProcessLog.current, None
-    set_process_sink(None)
+    with _ProcessLog.lock:
+        log, _ProcessLog.current = _ProcessLog.current, None
+        set_process_sink(None)
     if log is not None:
         log.close()
-
-
-@attrs.frozen(kw_only=True)
-class LogVerification:
-    """What a read of a whole log established.
-
-    Attributes:
-        events: Number of events.
-        damaged: Lines that a crash tore and a later writer closed.
-        head: Hexadecimal SHA-256 of the last line.
-        head_found: Whether a head that was asked for lies in the chain and nothing was cut before it.
-    """
-
-    events: int
-    damaged: int
-    head: str
-    head_found: bool
-
-
-def verify(path: StrPath, *, head: str | None = None) -> LogVerification:
-    """Read a log and check its chain.
-
-    A cut tail shows only against a head that was kept elsewhere.
-
-    Args:
-        path: The log.
-        head: A head that the log once had, hexadecimal.
-
-    Returns:
-        What was established.
-
-    Raises:
-        FormatError: A line is no log entry, or does not follow from the line before.
-        OSError: It cannot be read.
-        RolledBackError: The head asked for is nowhere in the chain: the tail was cut, or it is another log.
-    """
-    events = damaged = 0
-    last, found = NO_LINE.hex(), head is None
-    for _, entry, digest in _lines(path):
-        events += entry == "event"
-        damaged += entry == "recovered"
-        last = digest
-        found = found or digest == head
-    if not found:
-        raise RolledBackError(f"{os.fspath(path)}: head {str(head)[:16]} is not in this log: its tail was cut, or it is another log")
-    return LogVerification(events=events, damaged=damaged, head=last, head_found=head is not None)
-
-
-def read(path: StrPath) -> Iterator[Event]:
-    """Read the events of a log, checking its chain on the way.
-
-    Args:
-        path: The log.
-
-    Yields:
-        The events in order.
-
-    Raises:
-        FormatError: See `verify`.
-        OSError: It cannot be read.
-    """
-    for record, kind, _ in _lines(path):
-        if kind == "event":
-            yield _event(record)
 
 
 def _entry(kind: str, fields: dict[str, object]) -> tuple[bytes, dict[str, object]]:
     return b"", {"kind": kind, **fields}
 
 
-def _lines(path: StrPath) -> Iterator[tuple[Record, str, str]]:
-    """Yield each entry, its kind and its line's hash; a line that a crash tore must be closed by the entry after it."""
-    where = os.fspath(path)
-    before = NO_LINE
-    torn: bytes | None = None
-    number = 0
-    with pathlib.Path(path).open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE + 2), b""), start=1):
-            place = f"{where}, line {number}"
-            body = line.removesuffix(b"\n")
-            if len(body) > MAX_LINE:
-                raise LimitError(place, limit=MAX_LINE, seen=len(body))
-            try:
-                record, kind = _kind(body, where=place)
-            except FormatError:
-                if torn is not None or number == 1:
-                    raise
-                torn, before = body, hashlib.sha256(body).digest()
-                continue
-            wanted = {"start"} if number == 1 else {"recovered"} if torn is not None else {"event", "recovered"}
-            if kind not in wanted:
-                raise FormatError(place, f"an entry of kind {' or '.join(sorted(wanted))} was expected, not {kind[:32]!r}")
-            if not line.endswith(b"\n"):
-                raise FormatError(place, "the last line is torn; the next writer will close it")
-            if record.take_hex("prev", length=32) != before:
-                raise FormatError(place, "does not follow from the line before: a line was changed, removed, added or moved")
-            _check_fields(record, kind, torn)
-            before, torn = hashlib.sha256(body).digest(), None
-            yield record, kind, before.hex()
-    if number == 0:
-        raise FormatError(where, "an event log was expected; the file is empty")
-    if torn is not None:
-        raise FormatError(f"{where}, line {number}", "the last line is torn; the next writer will close it")
-
-
-def _kind(line: bytes, *, where: str) -> tuple[Record, str]:
-    record = Record(loads(line, where=where, max_bytes=MAX_LINE), where=where)
-    return record, record.take_str("kind", max_length=32)
-
-
-def _check_fields(record: Record, kind: str, torn: bytes | None) -> None:
-    if kind == "start":
-        record.take_const("schema", LOG_SCHEMA)
-        record.take_str("time", max_length=40)
-    elif kind == "recovered":
-        record.take_str("time", max_length=40)
-        record.take_int("torn", low=len(torn or b""), high=len(torn or b""))
-    else:
-        _event(record)
-    record.done()
-
-
-def _event(record: Record) -> Event:
-    facts: dict[str, Fact] = {}
-    fields = record.take("facts")
-    if not isinstance(fields, dict):
-        raise FormatError(record.at("facts"), "an object was expected")
-    for name, value in fields.items():
-        if isinstance(value, list):
-            facts[name] = tuple(str(item) for item in value)
-        elif value is None or isinstance(value, str | int):
-            facts[name] = value
-        else:
-            raise FormatError(record.at("facts"), f"{name[:40]!r} holds neither text nor a number nor a list")
-    return Event(
-        time=record.take_str("time", max_length=40),
-        primitive=record.take_str("primitive", max_length=200),
-        outcome=record.take_str("outcome", max_length=16),
-        error=record.take_str("error", max_length=80),
-        provisions=record.take_strs("provisions"),
-        facts=facts,
-    )
+def _text(fact: Fact) -> Fact:
+    """Write what is not Unicode, as in a file's name, with escapes."""
+    if isinstance(fact, str):
+        return fact.encode("utf-8", "backslashreplace").decode()
+    return tuple(str(_text(item)) for item in fact) if isinstance(fact, tuple | list) else fact

@@ -9,8 +9,10 @@
 from lifeseal.principles._catalogue import Judgement, Principle, Provision, find, judgements, principles, provisions
 from lifeseal.principles._events import Event, Fact, Sink, announce, note, now, set_process_sink, sink_for_block
 from lifeseal.principles._tags import Level, Primitive, Tag, implements, primitives, public_callables, tag_of, untagged
+from lifeseal.principles._untagged import UNTAGGED
 
 __all__ = [
+    "UNTAGGED",
     "Event",
     "Fact",
     "Judgement",

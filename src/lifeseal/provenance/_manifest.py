@@ -5,6 +5,7 @@ import datetime as dt
 import hashlib
 import os
 import re
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 import attrs
@@ -12,9 +13,15 @@ import attrs
 from lifeseal._io import Record, StrPath, canonical, checked_name, loads, read_bounded, replace
 from lifeseal.attestation import parse_digest, parse_time
 from lifeseal.errors import FormatError
+from lifeseal.principles import implements
 
 MANIFEST_SCHEMA = "lifeseal.dataset/1"
 MAX_MANIFEST = 512 << 20
+MAX_FILES = 1 << 20
+MAX_PATH = 4096
+_MAX_NAME = 4096
+_MAX_TEXT = 1 << 16
+_FIRST_YEAR = 1000
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _LICENCE = re.compile(r"[A-Za-z0-9.+():\- ]{1,200}", re.ASCII)
 
@@ -24,11 +31,11 @@ class Description:
     """Where data came from and under which terms, as the person who records it states it.
 
     Attributes:
-        name: What to call the data.
-        source: URL, or what stands for one.
-        obtained: When it was obtained from there, with a time zone.
+        name: What to call the data, at most 4096 characters.
+        source: URL, or what stands for one, at most 65 536 characters.
+        obtained: When it was obtained from there, with a time zone; kept to the second.
         licence: SPDX licence expression, or ``LicenseRef-…``.
-        notes: Anything else worth keeping, or empty.
+        notes: Anything else worth keeping, or empty; at most 65 536 characters.
 
     Source: UK Code of Practice, provisions 8.2 and 8.2.1.
     """
@@ -42,8 +49,17 @@ class Description:
     def __attrs_post_init__(self) -> None:
         if not self.name.strip() or not self.source.strip():
             raise ValueError("name= and source= must say something")
+        for field, text, most in (("name", self.name, _MAX_NAME), ("source", self.source, _MAX_TEXT), ("notes", self.notes, _MAX_TEXT)):
+            if len(text) > most:
+                raise ValueError(f"{field}= has {len(text)} characters, more than {most}")
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError:
+                raise ValueError(f"{field}= is not valid Unicode") from None
         if self.obtained.tzinfo is None:
             raise ValueError("obtained= needs a time zone")
+        if not _FIRST_YEAR < self.obtained.year < dt.MAXYEAR:
+            raise ValueError(f"obtained= is in the year {self.obtained.year}")
         if not _LICENCE.fullmatch(self.licence):
             raise ValueError(f"licence= takes an SPDX expression such as 'CC-BY-4.0', not {self.licence[:80]!r}")
 
@@ -138,12 +154,15 @@ class Manifest:
         paths = [file.path for file in files]
         if not files or paths != sorted(set(paths)):
             raise FormatError(record.at("files"), "at least one file, each path once and sorted, was expected")
+        if both := file_and_folder(paths):
+            raise FormatError(record.at("files"), f"{both[:200]!r} cannot be a file and a folder")
         manifest = cls(description=description, files=files, derived_from=derived_from)
         if manifest.to_bytes() != data:
             raise FormatError(where, "the canonical form was expected: sorted keys, no spaces")
         return manifest
 
     @classmethod
+    @implements(evidences=("8.2",), limits="Nobody vouches for a manifest read this way; open_manifest checks who does.")
     def load(cls, path: StrPath) -> Self:
         """Read a manifest without checking who vouches for it; see `open_manifest` for that.
 
@@ -160,6 +179,7 @@ class Manifest:
         """
         return cls.from_bytes(read_bounded(path, limit=MAX_MANIFEST), where=os.fspath(path))
 
+    @implements("8.2", "8.2.1", limits="The record is as true as what the caller stated.")
     def write(self, path: StrPath) -> None:
         """Write the manifest durably: the name holds the old manifest or this one.
 
@@ -171,6 +191,19 @@ class Manifest:
             OSError: The disk refused.
         """
         replace(path, self.to_bytes())
+
+
+def file_and_folder(paths: Iterable[str]) -> str | None:
+    """Name a path that is a file and, by another path, a folder; None if there is none."""
+    there = set(paths)
+    return next((above for path in there for above in _folders(path) if above in there), None)
+
+
+def _folders(path: str) -> Iterator[str]:
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
 
 
 def _description(record: Record) -> Description:
@@ -185,7 +218,7 @@ def _description(record: Record) -> Description:
 
 def _file(item: object, *, where: str) -> RecordedFile:
     record = Record(item, where=where)
-    path = checked_name(record.take_str("path", max_length=4096), where=where)
+    path = checked_name(record.take_str("path", max_length=MAX_PATH), where=where)
     size = record.take_int("size")
     sha256 = record.take_hex("sha256", length=32)
     record.done()

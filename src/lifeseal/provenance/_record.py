@@ -8,11 +8,11 @@ from pathlib import Path
 
 import attrs
 
-from lifeseal._io import DiskSource, ProgressCallback, StrPath, hash_files
+from lifeseal._io import DiskSource, ProgressCallback, Record, StrPath, hash_files
 from lifeseal.attestation import Bundle, Policy, Purpose, Signer, Statement, Subject, open_statement, parse_digest, sign_statement
-from lifeseal.errors import DigestMismatchError, FormatError
+from lifeseal.errors import DigestMismatchError, FormatError, LimitError
 from lifeseal.principles import implements, note
-from lifeseal.provenance._manifest import Description, Manifest, RecordedFile
+from lifeseal.provenance._manifest import MAX_FILES, MAX_PATH, Description, Manifest, RecordedFile
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +60,9 @@ def record(
         The manifest; nothing is written.
 
     Raises:
-        FormatError: There is no file, a link or special file lies there, a name is not UTF-8 or stands twice, or a file changed meanwhile.
+        FormatError: There is no file, a link or special file lies there, a name is not UTF-8 or stands twice, two inputs have one name, or
+            a file changed meanwhile.
+        LimitError: More files, or longer paths, than a manifest holds.
         OSError: Something cannot be read.
         ValueError: A digest in ``derived_from`` is not one.
     """
@@ -69,16 +71,22 @@ def record(
     for origin in origins:
         parse_digest(origin)
     found: dict[str, RecordedFile] = {}
+    seen: set[str] = set()
     for path in inputs:
         with DiskSource(path) as source:
+            if source.name in seen:
+                raise FormatError(source.where, f"{source.name!r} stands in two inputs; record their common folder instead")
+            seen.add(source.name)
             prefix = f"{source.name}/" if len(inputs) > 1 and source.is_folder else ""
             digests = hash_files(source, source.names(), executor=executor, progress=progress, phase="recording")
         for name, entry in digests.items():
-            if prefix + name in found:
-                raise FormatError(source.where, f"{prefix + name!r} stands in two inputs; record their common folder instead")
+            if len(prefix + name) > MAX_PATH:
+                raise LimitError(f"{source.where}: {name[:80]!r}", limit=MAX_PATH, seen=len(prefix + name), unit="characters")
             found[prefix + name] = RecordedFile(path=prefix + name, size=entry.size, sha256=entry.digest)
     if not found:
         raise FormatError(", ".join(os.fspath(path) for path in inputs) or "no path", "there is no file to record")
+    if len(found) > MAX_FILES:
+        raise LimitError("dataset", limit=MAX_FILES, seen=len(found), unit="files")
     manifest = Manifest(description=description, files=tuple(found[name] for name in sorted(found)), derived_from=origins)
     note(subject=manifest.digest, files=len(manifest.files), size=manifest.size)
     return manifest
@@ -127,6 +135,10 @@ def open_manifest(path: StrPath, *, policy: Policy, signature: StrPath | Bundle 
     bundle = signature if isinstance(signature, Bundle) else Bundle.load(signature if signature is not None else f"{where}.sig")
     statement, signer = open_statement(bundle, policy=policy, purpose=Purpose.DATASET, where=f"signature of {where}")
     note(subject=manifest.digest, signer=signer.fingerprint)
+    predicate = Record(statement.predicate, where=f"signature of {where}, predicate")
+    predicate.take_int("files")
+    predicate.take_int("size")
+    predicate.done()
     if tuple(subject.sha256 for subject in statement.subjects) != (manifest.sha256,):
         raise DigestMismatchError(f"{where} is not the manifest that was signed", changed=(Path(where).name,))
     return manifest

@@ -171,8 +171,8 @@ def checked_tensor_name(name: str, *, where: str) -> str:
     """
     if len(name) > _MAX_NAME:
         raise FormatError(where, f"a tensor's name has {len(name)} characters, more than {_MAX_NAME}")
-    if any(ord(letter) < _SPACE or ord(letter) == _DELETE for letter in name):
-        raise FormatError(where, f"the tensor's name {name[:60]!r} holds control characters")
+    if any(ord(letter) < _SPACE or ord(letter) == _DELETE or 0xD800 <= ord(letter) <= 0xDFFF for letter in name):  # noqa: PLR2004 - surrogates
+        raise FormatError(where, f"the tensor's name {name[:60]!r} holds control characters or half of a surrogate pair")
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
         raise FormatError(where, f"the tensor's name {name[:60]!r} could be taken for a path")
     return name

@@ -148,6 +148,7 @@ def save(tensors: Mapping[str, Any], path: StrPath, *, metadata: Mapping[str, st
         FormatError: A name is not one that `validate` accepts.
         OSError: The disk refused; an old file stands.
         TypeError: A value is no array or dense tensor, has a type that the format has not, or metadata is not text.
+        ValueError: Metadata is not valid Unicode.
     """
     described: list[tuple[str, str, tuple[int, ...], Any]] = []
     for name, tensor in tensors.items():
@@ -199,6 +200,8 @@ def _shaped(flat: Any, tensor: TensorInfo, numpy: ModuleType, torch: ModuleType 
         return flat if torch is None else torch.from_numpy(flat)
     if torch is None:
         return flat.view(getattr(numpy, _numpy_name(tensor.dtype))).reshape(tensor.shape)
+    if not flat.size:
+        return torch.empty(tensor.shape, dtype=getattr(torch, _TORCH[tensor.dtype]))
     return torch.from_numpy(flat).view(getattr(torch, _TORCH[tensor.dtype])).reshape(tensor.shape)
 
 

@@ -152,7 +152,8 @@ def _ends(window: Window) -> list[_End]:
     position = tail.rfind(_END)
     while position >= 0 and len(found) <= _MAX_ENDS:
         end = _end_at(window, base + position) if len(tail) - position >= _END_FORMAT.size else None
-        if end is not None:
+        # Readers take the last record, or one whose comment ends the file; others lie in members that are archives themselves.
+        if end is not None and (not found or end.at + _END_FORMAT.size + end.comment == window.size):
             found.append(end)
         position = tail.rfind(_END, 0, position)
     return found

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading the event log: each line must follow from the line before."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import attrs
+
+from lifeseal._io import Record, StrPath, canonical, loads
+from lifeseal.errors import FormatError, LifesealError, LimitError, RolledBackError
+from lifeseal.principles import Event, Fact, implements, note
+
+LOG_SCHEMA = "lifeseal.log/1"
+NO_LINE = bytes(32)
+MAX_LINE = 1 << 20
+MAX_TORN = 2 * MAX_LINE
+_START = canonical({"kind": "start", "prev": NO_LINE.hex(), "schema": LOG_SCHEMA, "time": ""})[:-2]
+START_ROOM = len(_START) + 64
+
+
+@attrs.frozen(kw_only=True)
+class LogVerification:
+    """What a read of a whole log established.
+
+    Attributes:
+        events: Number of events.
+        damaged: Times a crash tore the end and a later writer closed it.
+        head: Hexadecimal SHA-256 of the last line.
+        head_found: Whether a head that was asked for lies in the chain and nothing was cut before it.
+    """
+
+    events: int
+    damaged: int
+    head: str
+    head_found: bool
+
+
+@implements(
+    evidences=("2.3", "12.2"), limits="It finds edits to the chain, not what the log never saw; a cut tail only against a head kept elsewhere."
+)
+def verify(path: StrPath, *, head: str | None = None) -> LogVerification:
+    """Read a log and check its chain.
+
+    A cut tail, or another last line, shows only against a head that was kept elsewhere.
+
+    Args:
+        path: The log.
+        head: A head that the log once had, hexadecimal.
+
+    Returns:
+        What was established.
+
+    Raises:
+        FormatError: It is no regular file, or a line is no log entry or does not follow from the line before.
+        LimitError: A line is larger than any writer makes it.
+        OSError: It cannot be read.
+        RolledBackError: The head asked for is nowhere in the chain: the tail was cut, or it is another log.
+    """
+    events = damaged = 0
+    last, found = NO_LINE.hex(), head is None
+    for _, entry, digest in _lines(path):
+        events += entry == "event"
+        damaged += entry == "recovered"
+        last = digest
+        found = found or digest == head
+    if not found:
+        raise RolledBackError(f"{os.fspath(path)}: head {str(head)[:16]} is not in this log: its tail was cut, or it is another log")
+    note(events=events, damaged=damaged, head=last)
+    return LogVerification(events=events, damaged=damaged, head=last, head_found=head is not None)
+
+
+def read(path: StrPath) -> Iterator[Event]:
+    """Read the events of a log, checking its chain on the way.
+
+    Args:
+        path: The log.
+
+    Yields:
+        The events in order.
+
+    Raises:
+        FormatError: See `verify`.
+        LimitError: See `verify`.
+        OSError: It cannot be read.
+    """
+    for record, kind, _ in _lines(path):
+        if kind == "event":
+            yield _event(record)
+
+
+def _lines(path: StrPath) -> Iterator[tuple[Record, str, str]]:
+    """Yield each entry, its kind and its line's hash; a line that a crash tore must be closed by the entry after it."""
+    where = os.fspath(path)
+    before = NO_LINE
+    torn = b""
+    number = 0
+    fault: LifesealError | None = None
+    with open_log(path) as file:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_TORN + 2), b""), start=1):
+            place = f"{where}, line {number}"
+            body = line.removesuffix(b"\n")
+            try:
+                record, kind = parse_entry(body, where=place)
+            except (FormatError, LimitError) as error:
+                torn, fault = torn + line, fault or error
+                if len(torn) > MAX_TORN or (number == 1 and not may_be_start(body)):
+                    raise
+                continue
+            if fault is not None and kind != "recovered":
+                raise fault
+            wanted = {"event", "recovered"} if number > 1 else {"start"}
+            if kind not in wanted:
+                raise FormatError(place, f"an entry of kind {' or '.join(sorted(wanted))} was expected, not {kind[:32]!r}")
+            if not line.endswith(b"\n"):
+                raise FormatError(place, "the last line is torn; the next writer will close it")
+            if record.take_hex("prev", length=32) != before:
+                raise FormatError(place, "does not follow from the line before: a line was changed, removed, added or moved")
+            _check_fields(record, kind, torn)
+            before, torn, fault = hashlib.sha256(body).digest(), b"", None
+            yield record, kind, before.hex()
+    if number == 0:
+        raise FormatError(where, "an event log was expected; the file is empty")
+    if fault is not None:
+        raise FormatError(f"{where}, line {number}", "the last line is torn; the next writer will close it")
+
+
+def open_log(path: StrPath) -> BinaryIO:
+    """Open a regular file for reading; anything else is refused and never waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise FormatError(os.fspath(path), "an event log was expected, which is a regular file")
+    return os.fdopen(fd, "rb")
+
+
+def may_be_start(line: bytes) -> bool:
+    """Tell whether this is the first line of a log, or what a crash left of one: cut short, or with zeros in it."""
+    return len(line) < START_ROOM and all(byte in {0, wanted} for byte, wanted in zip(line, _START, strict=False))
+
+
+def last_whole(tail: bytes, *, from_start: bool, where: str) -> tuple[bytes, int]:
+    """Find the last line that is an entry.
+
+    Args:
+        tail: The end of a log.
+        from_start: Whether it is the whole log.
+        where: Name for error messages.
+
+    Returns:
+        Its hash, and the offset in ``tail`` behind it and its line feed; for none in a whole log, the hash that stands for no line, and 0.
+
+    Raises:
+        LimitError: What follows it is larger than anything a crash leaves.
+    """
+    stop = len(tail)
+    while stop and len(tail) - stop <= MAX_TORN:
+        start = tail.rfind(b"\n", 0, stop - 1) + 1
+        body = tail[start:stop].removesuffix(b"\n")
+        try:
+            parse_entry(body, where=where)
+        except (FormatError, LimitError):
+            stop = start
+        else:
+            return hashlib.sha256(body).digest(), stop
+    if not from_start or len(tail) - stop > MAX_TORN:
+        raise LimitError(where, limit=MAX_TORN, seen=len(tail) - stop, unit="bytes that are no entry")
+    return NO_LINE, 0
+
+
+def parse_entry(line: bytes, *, where: str) -> tuple[Record, str]:
+    """Read a line as far as every kind of entry has it; the rest is checked by `verify`."""
+    record = Record(loads(line, where=where, max_bytes=MAX_LINE), where=where)
+    return record, record.take_str("kind", max_length=32)
+
+
+def _check_fields(record: Record, kind: str, torn: bytes) -> None:
+    if kind == "event":
+        _event(record)
+    else:
+        record.take_const("schema", LOG_SCHEMA)
+        record.take_str("time", max_length=40)
+    if kind == "recovered":
+        record.take_int("torn", low=len(torn), high=len(torn))
+        record.take_const("torn_sha256", hashlib.sha256(torn).hexdigest())
+    record.done()
+
+
+def _event(record: Record) -> Event:
+    facts: dict[str, Fact] = {}
+    fields = record.take("facts")
+    if not isinstance(fields, dict):
+        raise FormatError(record.at("facts"), "an object was expected")
+    for name, value in fields.items():
+        if isinstance(value, list):
+            facts[name] = tuple(str(item) for item in value)
+        elif value is None or isinstance(value, str | int):
+            facts[name] = value
+        else:
+            raise FormatError(record.at("facts"), f"{name[:40]!r} holds neither text nor a number nor a list")
+    return Event(
+        time=record.take_str("time", max_length=40),
+        primitive=record.take_str("primitive", max_length=200),
+        outcome=record.take_str("outcome", max_length=16),
+        error=record.take_str("error", max_length=80),
+        provisions=record.take_strs("provisions"),
+        facts=facts,
+    )

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every command: a call that works, a call that fails, as lines, as JSON, quietly, and logged."""
+
+import json
+
+import click
+import pytest
+
+from lifeseal import evidence
+from lifeseal.cli import _main
+
+
+def waiver_command(out, *more):
+    text = ("--reason", "r", "--owner", "o", "--expires", "2999-12-31T23:59:59Z", "--risk", "R-1")
+    return ("waiver", "new", "--covers", "sha256:" + "a" * 64, "--allow", "unsigned", *text, "--out", out, *more)
+
+
+def working(home):
+    """One call of each command that answers yes, by schema."""
+    root = ("--root", f"file:{home}/root")
+    vault = ("--vault", home / "vault", *root)
+    end = ("--trigger", "transfer", "--custodian", "records", "--unsigned", "--yes", "--out", home / "live.cert")
+    script = home / "script.py"
+    script.write_text("print('from the script')\n")
+    return {
+        "keygen": ("keygen", "--out", home / "new", "--algorithm", "p384"),
+        "sign": ("sign", home / "model", "--key", home / "k.key"),
+        "verify": ("verify", home / "model", "--key", home / "k.pub"),
+        "inspect": ("inspect", home / "model/model.sig"),
+        "scan": ("scan", home / "model/config.json"),
+        "data-record": ("data", "record", home / "data", "--out", home / "new.json", "--source", "s", "--licence", "MIT"),
+        "data-verify": ("data", "verify", home / "d.json", home / "data", "--key", home / "k.pub"),
+        "vault-init": ("vault", "init", home / "other", "--root", f"file:{home}/other.root"),
+        "vault-seal": ("vault", "seal", home / "data", "--name", "rows", *vault),
+        "vault-unseal": ("vault", "unseal", "live", "--out", home / "copy", *vault),
+        "vault-list": ("vault", "list", *vault),
+        "vault-info": ("vault", "info", *vault),
+        "dispose": ("dispose", "live", *vault, *end),
+        "certificate-verify": ("certificate", "verify", home / "old.cert", "--key", home / "k.pub", *vault),
+        "waiver-new": waiver_command(home / "new.waiver"),
+        "principles": ("principles", "--coverage"),
+        "log-verify": ("log", "verify", home / "events.jsonl"),
+        "run": ("run", "--log", home / "run.jsonl", script),
+    }
+
+
+def failing(home):
+    """One call of each command that does not answer yes: its exit code, then its words."""
+    root = ("--root", f"file:{home}/root")
+    vault = ("--vault", home / "vault", *root)
+    end = ("--trigger", "transfer", "--custodian", "records", "--unsigned", "--yes", "--out", home / "live.cert")
+    (home / "changed").mkdir()
+    (home / "changed" / "rows.csv").write_text("a,b\n1,3\n")
+    (home / "evil.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    return {
+        "keygen": (2, ("keygen", "--out", home / "k")),
+        "sign": (2, ("sign", home / "nothing", "--key", home / "k.key")),
+        "verify": (1, ("verify", home / "data", "--key", home / "k.pub")),
+        "inspect": (2, ("inspect", home / "model")),
+        "scan": (1, ("scan", home / "evil.pkl")),
+        "data-record": (2, ("data", "record", home / "data", "--out", home / "data/m.json", "--source", "s", "--licence", "MIT")),
+        "data-verify": (1, ("data", "verify", home / "d.json", home / "changed", "--key", home / "k.pub")),
+        "vault-init": (2, ("vault", "init", home / "vault", "--root", f"file:{home}/other.root")),
+        "vault-seal": (2, ("vault", "seal", home / "nothing", "--name", "x", *vault)),
+        "vault-unseal": (4, ("vault", "unseal", "old", "--out", home / "copy", *vault)),
+        "vault-list": (3, ("vault", "list", "--vault", home / "vault", "--root", f"file:{home}/gone")),
+        "vault-info": (2, ("vault", "info", "--vault", home / "vault")),
+        "dispose": (4, ("dispose", "old", *vault, *end)),
+        "certificate-verify": (1, ("certificate", "verify", home / "d.json.sig", "--key", home / "k.pub")),
+        "waiver-new": (2, waiver_command(home / "w.json")),
+        "principles": (2, ("principles", "--nonsense")),
+        "log-verify": (1, ("log", "verify", home / "events.jsonl", "--head", "0" * 64)),
+        "run": (2, ("run", "--log", home / "run.jsonl", home / "nothing.py")),
+    }
+
+
+NAMES = ["-".join(filter(None, (name, sub))) for name in _main._COMMANDS for sub in _main._SUBCOMMANDS.get(name, ("",))]
+
+
+def with_option(words, *option):
+    """Put an option where the command takes it: after the command's own words."""
+    return (*words[:1], *option, *words[1:]) if words[0] == "run" else (*words, *option)
+
+
+def test_the_tables_of_these_tests_and_of_the_command_line_name_every_command(home):
+    context = click.Context(_main.root)
+    for name in _main._COMMANDS:
+        command = _main.root.get_command(context, name)
+        assert set(_main._SUBCOMMANDS.get(name, ())) == set(getattr(command, "commands", ()))
+    assert set(NAMES) == set(working(home)) == set(failing(home))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_yes_in_lines(cli, home, name):
+    answer = cli(*working(home)[name])
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out
+    assert "\x1b" not in answer.out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_yes_as_one_document(cli, home, name):
+    answer = cli(*with_option(working(home)[name], "--json"))
+    assert answer.code == 0
+    assert answer.document["schema"] == f"lifeseal.{name}/1"
+    assert answer.document["ok"] is True
+    assert answer.err == ("from the script\n" if name == "run" else "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_says_nothing_when_quiet(cli, home, name):
+    answer = cli(*with_option(working(home)[name], "-q"))
+    assert (answer.code, answer.out, answer.err) == (0, "from the script\n" if name == "run" else "", "")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "run"])
+def test_logs(cli, home, name):
+    log = home / "all.jsonl"
+    assert cli(*working(home)[name], "--log", log).code == 0
+    assert evidence.verify(log).events >= (name not in {"principles", "log-verify"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fails_in_a_sentence(cli, home, name):
+    code, words = failing(home)[name]
+    answer = cli(*words)
+    assert answer.code == code
+    said = answer.out if name == "scan" else answer.err
+    assert said.startswith("✗ ")
+    assert "Traceback" not in answer.out + answer.err
+    assert (answer.out == "") != (name == "scan")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fails_as_one_document(cli, home, name):
+    code, words = failing(home)[name]
+    answer = cli(*with_option(words, "--json"))
+    assert (answer.code, answer.err) == (code, "")
+    assert answer.document["schema"] == f"lifeseal.{name}/1"
+    assert answer.document["ok"] is False
+    if name != "scan":
+        assert answer.document["error"].keys() == {"type", "message"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"run", "principles", "log-verify", "scan"}])
+def test_logs_refusals_too(cli, home, name):
+    code, words = failing(home)[name]
+    assert cli(*words, "--log", home / "all.jsonl").code == code
+    if (home / "all.jsonl").exists():  # not where the options alone were wrong
+        evidence.verify(home / "all.jsonl")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_names_the_options_and_an_example(cli, name):
+    answer = cli(*name.split("-"), "--help")
+    assert answer.code == 0
+    assert all(option in answer.out for option in ("--json", "--log", "-q, --quiet"))
+    assert f"lifeseal {name.replace('-', ' ')} " in answer.out.split("Examples:")[1]
+
+
+def test_help_of_the_whole_shows_the_way_in(cli):
+    answer = cli("--help")
+    assert answer.code == 0
+    assert all(word in answer.out for word in ("Exit codes", "130", "lifeseal keygen --out release", *_main._COMMANDS))
+
+
+def test_an_unwritable_log_stops_the_command(cli, home):
+    answer = cli("sign", home / "model", "--key", home / "k.key", "--log", home / "nowhere" / "log")
+    assert answer.code == 2
+    assert "nowhere" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "schema"),
+    [
+        (["--json"], "lifeseal"),
+        (["nonsense", "--json"], "lifeseal"),
+        (["vault", "--json"], "vault"),
+        (["vault", "nonsense", "--json"], "vault"),
+        (["verify", "--json"], "verify"),
+        (["verify", "--json", "--key"], "verify"),
+    ],
+)
+def test_wrong_usage_is_one_document_too(cli, arguments, schema):
+    answer = cli(*arguments)
+    assert answer.code == 2
+    assert answer.document["schema"] == f"lifeseal.{schema}/1"
+    assert answer.document["error"]["type"]
+
+
+def test_json_after_two_dashes_is_a_name(cli, home):
+    answer = cli("verify", "--key", home / "k.pub", "--", "--json")
+    assert answer.code == 2
+    assert answer.err.startswith("✗ --json: No such file")
+
+
+def test_documents_are_strict_json_even_of_names_that_are_not_utf8(cli, home):
+    odd = home / "odd\udcff"
+    (home / "model").rename(odd)
+    answer = cli("inspect", odd / "model.sig", "--json")
+    assert answer.code == 0
+    json.loads(answer.out.encode("ascii"))
+    assert answer.document["file"].endswith("odd\\udcff/model.sig")
+    assert "\\ud" not in answer.out.replace("\\\\ud", "")

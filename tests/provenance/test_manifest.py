@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manifest's file form: one byte sequence for one manifest, anything else is refused."""
+
+import datetime as dt
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifeseal.errors import FormatError, LifesealError, LimitError
+from lifeseal.provenance import Description, Manifest, RecordedFile
+
+
+def document(manifest):
+    return json.loads(manifest.to_bytes())
+
+
+def written(fields):
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def test_what_is_written_is_read_back(manifest, tmp_path):
+    manifest.write(tmp_path / "m.json")
+    assert Manifest.load(tmp_path / "m.json") == manifest
+    assert (tmp_path / "m.json").read_bytes() == manifest.to_bytes()
+
+
+def test_the_helper_of_these_tests_writes_the_same_form(manifest):
+    assert written(document(manifest)) == manifest.to_bytes()
+
+
+def test_every_truncation_is_refused(manifest):
+    good = manifest.to_bytes()
+    for length in range(len(good)):
+        with pytest.raises(FormatError, match=r"^m\b"):
+            Manifest.from_bytes(good[:length], where="m")
+
+
+def test_every_flipped_bit_is_refused_or_another_manifest_in_its_one_form(manifest):
+    good = manifest.to_bytes()
+    refused = 0
+    for place in range(len(good)):
+        for bit in range(8):
+            bad = bytearray(good)
+            bad[place] ^= 1 << bit
+            try:
+                found = Manifest.from_bytes(bytes(bad), where="m")
+            except LifesealError:
+                refused += 1
+            else:
+                assert found.to_bytes() == bad
+                assert found.digest != manifest.digest
+    assert refused > len(good) * 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xef\xbb\xbf{}", b"[]", b"null", b"{}"],
+    ids=["empty", "byte order mark", "array", "null", "no field"],
+)
+def test_what_is_no_manifest_is_refused(data):
+    with pytest.raises(FormatError, match=r"^m\b"):
+        Manifest.from_bytes(data, where="m")
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda d: d["files"].append(d["files"][-1]), "m, 'files'"),
+        (lambda d: d["files"].reverse(), "m, 'files'"),
+        (lambda d: d["files"].clear(), "m, 'files'"),
+        (lambda d: d["files"].insert(0, {**d["files"][0], "path": "/etc/passwd"}), "m, 'files'"),
+        (lambda d: d["files"].insert(0, {**d["files"][0], "path": "../up"}), "m, 'files'"),
+        (lambda d: d["files"][0].update(path="a/../b"), "m, 'files'"),
+        (lambda d: d["files"][0].update(path="a//b"), "m, 'files'"),
+        (lambda d: d["files"][0].update(path="./a"), "m, 'files'"),
+        (lambda d: d["files"][0].update(path=""), "m, 'files'"),
+        (lambda d: d["files"][0].update(path="a\0"), "m, 'files'"),
+        (lambda d: d["files"].insert(1, {**d["files"][0], "path": "a.csv/below"}), "m, 'files'"),
+        (lambda d: d["files"][0].update(mode=420), "m, 'files'"),
+        (lambda d: d["files"][0].pop("size"), "m, 'files'"),
+        (lambda d: d["files"][0].update(size=-1), "m, 'files', 'size'"),
+        (lambda d: d["files"][0].update(size=True), "m, 'files', 'size'"),
+        (lambda d: d["files"][0].update(size="4"), "m, 'files', 'size'"),
+        (lambda d: d["files"][0].update(sha256="AB" * 32), "m, 'files', 'sha256'"),
+        (lambda d: d["files"][0].update(sha256="ab" * 31), "m, 'files', 'sha256'"),
+        (lambda d: d.update(extra=1), "m"),
+        (lambda d: d.pop("derived_from"), "m"),
+        (lambda d: d.update(derived_from=["md5:" + "ab" * 16]), "m, 'derived_from'"),
+        (lambda d: d.update(derived_from=[7]), "m, 'derived_from'"),
+        (lambda d: d.update(schema="lifeseal.dataset/2"), "m, 'schema'"),
+        (lambda d: d["description"].update(extra=1), "m, 'description'"),
+        (lambda d: d["description"].pop("notes"), "m, 'description'"),
+        (lambda d: d["description"].update(name=""), "m, 'description'"),
+        (lambda d: d["description"].update(name="n" * 4097), "m, 'description'"),
+        (lambda d: d["description"].update(licence="MIT\x00"), "m, 'description'"),
+        (lambda d: d["description"].update(licence=""), "m, 'description'"),
+        *(
+            (lambda d, text=text: d["description"].update(obtained=text), "m, 'description', 'obtained'")
+            for text in ("2026-11-01T12:30:00", "2026-11-01T12:30:00+00:00", "2026-11-01 12:30:00Z", "2026-11-01T12:30:00.5Z", "2026-02-30T00:00:00Z")
+        ),
+    ],
+)
+def test_a_bad_field_is_refused_at_its_place(change, place, manifest):
+    fields = document(manifest)
+    change(fields)
+    with pytest.raises(FormatError) as caught:
+        Manifest.from_bytes(written(fields), where="m")
+    assert caught.value.where.partition(": ")[0] == place
+
+
+def test_a_path_longer_than_any_file_system_has_is_refused(manifest):
+    fields = document(manifest)
+    fields["files"][-1]["path"] = "z" * 4097
+    with pytest.raises(LimitError, match="'path': 4097 characters"):
+        Manifest.from_bytes(written(fields), where="m")
+    fields["files"][-1]["path"] = "z" * 4096
+    assert Manifest.from_bytes(written(fields), where="m").files[-1].path == "z" * 4096
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda good: good + b"\n",
+        lambda good: b" " + good,
+        lambda good: good.replace(b'":', b'": ', 1),
+        lambda good: json.dumps(dict(reversed(json.loads(good).items())), separators=(",", ":")).encode(),
+        lambda good: good.replace(b"reviews", b"r\\u0065views", 1),
+    ],
+    ids=["newline", "leading space", "space", "order", "escape"],
+)
+def test_another_spelling_of_the_same_manifest_is_refused(change, manifest):
+    bad = change(manifest.to_bytes())
+    assert json.loads(bad) == document(manifest)
+    with pytest.raises(FormatError, match="m: the canonical form was expected"):
+        Manifest.from_bytes(bad, where="m")
+
+
+def test_a_field_that_stands_twice_is_refused(manifest):
+    with pytest.raises(FormatError, match="'schema' stands twice"):
+        Manifest.from_bytes(manifest.to_bytes().replace(b"{", b'{"schema":"x",', 1), where="m")
+
+
+_words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
+_names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=12).filter(
+    lambda name: name not in {".", ".."}
+)
+_descriptions = st.builds(
+    Description,
+    name=_words,
+    source=_words,
+    obtained=st.datetimes(dt.datetime(1001, 1, 2), dt.datetime(9998, 1, 1), timezones=st.just(dt.UTC)).map(lambda t: t.replace(microsecond=0)),  # noqa: DTZ001 - hypothesis adds it
+    licence=st.from_regex(re.compile(r"[A-Za-z0-9.+():\- ]{1,40}", re.ASCII), fullmatch=True),
+    notes=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+)
+_files = st.dictionaries(_names, st.tuples(st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32)), min_size=1, max_size=5).map(
+    lambda found: tuple(RecordedFile(path=path, size=found[path][0], sha256=found[path][1]) for path in sorted(found))
+)
+
+
+@given(_descriptions, _files, st.lists(st.binary(min_size=32, max_size=32).map(lambda d: f"sha256:{d.hex()}"), max_size=2).map(tuple))
+def test_any_manifest_comes_back_as_it_was(description, files, derived_from):
+    made = Manifest(description=description, files=files, derived_from=derived_from)
+    found = Manifest.from_bytes(made.to_bytes())
+    assert found == made
+    assert found.to_bytes() == made.to_bytes()
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4).map(json.dumps).map(str.encode)
+)
+def test_any_other_bytes_are_refused_by_our_own_errors(data):
+    with pytest.raises(LifesealError):
+        Manifest.from_bytes(data)
