@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers"
-PEER_PACKAGES = ("model-signing==1.1.1", "pyopenssl")
+PEER_PACKAGES = Path(__file__).with_name("peers.txt")
 _BLOCK = 1 << 20
 
 
@@ -45,11 +45,11 @@ def peer(program: str) -> str:
         Its path.
     """
     stamp = PEERS / "installed"
-    if not stamp.exists() or stamp.read_text() != repr(PEER_PACKAGES):
+    if not stamp.exists() or stamp.read_bytes() != PEER_PACKAGES.read_bytes():
         print("installing the peers into .venv-peers", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
-        subprocess.run([PEERS / "bin" / "python", "-m", "pip", "-qq", "install", *PEER_PACKAGES], check=True)
-        stamp.write_text(repr(PEER_PACKAGES))
+        subprocess.run([PEERS / "bin" / "python", "-m", "pip", "-qq", "install", "-r", PEER_PACKAGES], check=True)
+        stamp.write_bytes(PEER_PACKAGES.read_bytes())
     return str(PEERS / "bin" / program)
 
 

@@ -42,12 +42,12 @@ OTHER = {
     ("data verify data", "empty folder"): 1,  # it differs
     ("data verify data", "empty file"): 1,
     ("data verify data", "random bytes"): 1,
+    ("scan", "empty file"): 0,  # it holds nothing that could run
     ("inspect", "empty file"): 0,
     ("inspect", "random bytes"): 0,
-    ("vault list", "missing"): 3,
-    ("vault list", "empty folder"): 3,
     ("vault root", "missing"): 3,
 }
+IS_ROOT = os.geteuid() == 0
 KINDS = ("missing", "empty folder", "empty file", "random bytes", "socket", "fifo", "device", "dangling link")
 
 
@@ -76,8 +76,6 @@ def test_odd_things_are_named_and_nothing_hangs(cli, process, home, listing, cal
     odd = make(kind, home / "odd thing")
     before = listing(home)
     words = CALLS[call](home, odd)
-    if (call, kind) == ("log verify", "fifo"):
-        pytest.xfail("lifeseal.evidence opens the log so that a FIFO waits for a writer")
     answer = process(*words, timeout=20) if kind in {"fifo", "device"} else cli(*words)
     assert answer.code == OTHER.get((call, kind), 2), answer
     if answer.code:
@@ -85,7 +83,8 @@ def test_odd_things_are_named_and_nothing_hangs(cli, process, home, listing, cal
         assert said.startswith("✗ ")
         assert "Traceback" not in said
         assert "codec" not in said
-        assert any(place in said for place in ("odd thing", str(home / "vault"))), said
+        resolved = {"device": "/dev/zero", "dangling link": "nowhere"}.get(kind, "odd thing")  # a scan names what a link leads to
+        assert any(place in said for place in ("odd thing", str(home / "vault"), resolved)), said
         assert listing(home) == before
 
 
@@ -170,7 +169,6 @@ def test_a_file_whose_name_is_not_utf8(process, home):
         assert "the name is not UTF-8" in answer.err + answer.out
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("call", [call for call in CALLS if call != "vault list"])
 def test_a_file_that_may_not_be_read(home, call):
     odd = home / "odd thing"
@@ -180,18 +178,19 @@ def test_a_file_that_may_not_be_read(home, call):
         if path != path.parent:
             path.chmod(path.stat().st_mode | 0o055)
     for path in home.rglob("*"):
-        os.chown(path, 65534, 65534)
-    os.chown(odd, 0, 0)
-    odd.chmod(0o600)
+        os.chown(path, 65534, 65534) if IS_ROOT else None
+    os.chown(odd, 0, 0) if IS_ROOT else None
+    odd.chmod(0o600 if IS_ROOT else 0)
     code = "import os, sys; from lifeseal.cli._main import _run\n"
     code += f"_run(['verify']); _run({words!r})\n"  # the other user may not be able to import
-    code += "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.stdout.flush(); os.dup2(1, 2); print('NOW', flush=True)\n"
+    code += "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n" if IS_ROOT else ""
+    code += "sys.stdout.flush(); os.dup2(1, 2); print('NOW', flush=True)\n"
     code += f"sys.exit(_run({words!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == (1 if call == "verify" else 2), done
+    assert done.returncode == (1 if call in {"verify", "data verify data"} else 2), done  # names are compared before content is read
     said = done.stdout.split("NOW")[1]
     assert "odd thing" in said
-    assert "ermission denied" in said or call == "vault root"
+    assert "ermission denied" in said or done.returncode == 1 or call == "vault root"
     assert "Traceback" not in said
 
 

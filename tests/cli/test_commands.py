@@ -2,6 +2,8 @@
 """Every command: a call that works, a call that fails, as lines, as JSON, quietly, and logged."""
 
 import json
+import re
+from pathlib import Path
 
 import click
 import pytest
@@ -202,3 +204,24 @@ def test_documents_are_strict_json_even_of_names_that_are_not_utf8(cli, home):
     json.loads(answer.out.encode("ascii"))
     assert answer.document["file"].endswith("odd\\udcff/model.sig")
     assert "\\ud" not in answer.out.replace("\\\\ud", "")
+
+
+@pytest.mark.parametrize("words", [(), ("vault",), ("data",)])
+def test_without_a_command_the_help_is_shown(cli, words):
+    answer = cli(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(" ".join(["Usage: lifeseal", *words]))
+    assert "\n\nCommands:\n" in answer.err
+
+
+def test_a_slip_of_the_finger_is_understood(cli):
+    assert "No such command 'verfy'. Did you mean 'verify'?" in cli("verfy").err
+    assert "Did you mean" not in cli("xxxxxxx").err
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"verify", "scan", "dispose"}])
+def test_the_reference_names_every_field(cli, home, name):
+    page = (Path(__file__).parents[2] / "docs/reference/command-line.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith(f"| `lifeseal.{name}/1`"))
+    named = set(re.findall(r"`(\w+)`", re.sub(r"\(each [^)]*\)", "", row.split("|")[2])))
+    assert named == cli(*with_option(working(home)[name], "--json")).document.keys() - {"schema", "ok"}

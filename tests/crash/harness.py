@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +41,7 @@ _CHANGING = (
 _TRACED = f"?open,openat,?creat,close,flock,{_CHANGING}"
 _TEMP = re.compile(r"\.lifeseal-.*\.tmp")
 _PATIENCE = 30  # seconds for one child; they take milliseconds
-_ACKNOWLEDGED, _REFUSED, _BROKEN = 1, 2, 3
+_ACKNOWLEDGED, _REFUSED, _BROKEN, _READY = 1, 2, 3, 4
 
 
 def _next_write(folder: Path) -> None:
@@ -173,6 +174,7 @@ def attempt(operation: Operation, folder: Path, call: Call | None = None, fault:
             _be_child(operation, folder, shared, gate, opener)
         os.close(gate)
         try:
+            _wait_until_ready(shared)
             command = ["strace", "-f", "-o", log, "-e", f"trace={_TRACED}", "-e", "signal=none", "-p", str(child)]
             if call:
                 command += ["-e", f"inject={call.name}:{fault}:when={call.nth}"]
@@ -191,6 +193,15 @@ def attempt(operation: Operation, folder: Path, call: Call | None = None, fault:
             killed=os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL,
             text=text,
         )
+
+
+def _wait_until_ready(shared: mmap.mmap) -> None:
+    """Let the child come to its gate first, or strace would count what it does on the way."""
+    until = time.monotonic() + _PATIENCE
+    while shared[0] != _READY:
+        if time.monotonic() > until:
+            raise TimeoutError("the child does not come to its gate")
+        time.sleep(0.0002)
 
 
 def fork() -> int:
@@ -219,6 +230,7 @@ def _be_child(operation: Operation, folder: Path, shared: mmap.mmap, gate: int, 
         gc.disable()  # the parent's objects are not the child's to finalise
         signal.alarm(_PATIENCE)
         os.close(opener)
+        shared[0] = _READY
         os.read(gate, 1)
         operation.run(folder)
         result = _ACKNOWLEDGED

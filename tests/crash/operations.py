@@ -12,7 +12,10 @@ from pathlib import Path
 from unittest import mock
 
 from crash.harness import Operation
+from lifeseal import attestation, evidence, signing
 from lifeseal._io import _durable
+from lifeseal.errors import DigestMismatchError, FormatError
+from lifeseal.principles import Event
 
 OLD = b"old content\n" * 500
 NEW = b"new content\n" * 2000
@@ -88,6 +91,59 @@ def _check_folder(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT0
     return "acknowledged and lost" if acknowledged and not (folder / "made").is_dir() else None
 
 
+def _prepare_signed(folder: Path) -> None:
+    """A model that was signed, and changed since: the old signature does not hold for it, a new one does."""
+    (folder / "model").mkdir()
+    (folder / "model" / "weights").write_bytes(OLD)
+    attestation.generate_key(folder / "key")
+    _sign(folder)
+    (folder / "old").write_bytes((folder / "model" / "model.sig").read_bytes())
+    (folder / "model" / "weights").write_bytes(NEW)
+
+
+def _sign(folder: Path) -> None:
+    signing.sign(folder / "model", signer=attestation.KeySigner.from_file(folder / "key.key"))
+
+
+def _check_signed(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    if (folder / "model" / "model.sig").read_bytes() == (folder / "old").read_bytes():
+        return "acknowledged and lost" if acknowledged else None
+    try:
+        signing.verify(folder / "model", policy=attestation.TrustedKey.from_file(folder / "key.pub"))
+    except (FormatError, DigestMismatchError) as error:
+        return f"the new signature does not hold: {error!r}"
+    return None
+
+
+def _check_key(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    secret, public = folder / "key.key", folder / "key.pub"
+    if public.exists() and not secret.exists():  # harmless, and only after a refusal: nobody can sign for it
+        return "acknowledged, but the private key is not there" if acknowledged else None
+    if acknowledged and not public.exists():
+        return "acknowledged and lost"
+    pair = [attestation.KeySigner.from_file(secret).public] if secret.exists() else []
+    pair += [attestation.TrustedKey.from_file(public)] if public.exists() else []
+    return None if pair[1:] in ([], pair[:1]) else "the two keys do not belong together"
+
+
+def _intent(number: int) -> Event:
+    return Event(time="t", primitive="lifeseal.test", outcome="intent", error="", provisions=(), facts={"number": number})
+
+
+def _log(folder: Path, *numbers: int) -> None:
+    with evidence.Log(folder / "log") as log:
+        for number in numbers:
+            log.emit(_intent(number))
+
+
+def _check_events(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    _log(folder)  # closes what was torn; it must be possible
+    numbers = [event.facts["number"] for event in evidence.read(folder / "log")]
+    if acknowledged and numbers != [1, 2, 3]:
+        return f"acknowledged events lost: {numbers}"
+    return None if numbers in ([1], [1, 2], [1, 2, 3]) else f"the log holds {numbers}"
+
+
 REPLACE = replacement("replace", _durable.replace)
 
 OPERATIONS = (
@@ -106,4 +162,7 @@ OPERATIONS = (
         run=lambda folder: _durable.remove(folder / "file"),
         check=lambda folder, acknowledged: old_or_new(folder / "file", OLD, None, acknowledged=acknowledged),
     ),
+    Operation(name="sign", prepare=_prepare_signed, run=_sign, check=_check_signed, next_write=_sign),
+    Operation(name="keygen", prepare=lambda _: None, run=lambda folder: attestation.generate_key(folder / "key"), check=_check_key),
+    Operation(name="log-intent", prepare=lambda folder: _log(folder, 1), run=lambda folder: _log(folder, 2, 3), check=_check_events),
 )

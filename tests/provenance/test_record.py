@@ -92,20 +92,21 @@ def test_a_lone_fifo_is_refused_and_not_waited_for(tmp_path, description):
         provenance.record(tmp_path / "pipe", description=description)
 
 
-def test_a_path_that_no_manifest_holds_is_refused(tmp_path, description, monkeypatch):
-    folder = tmp_path / "d"
-    monkeypatch.chdir(tmp_path)
+def test_a_path_that_no_manifest_holds_is_refused(tmp_path, description):
+    folder = tmp_path / ("d" * 250)
     folder.mkdir()
     here = os.open(folder, os.O_RDONLY)
-    for _ in range(20):
+    for _ in range(15):
         os.mkdir("x" * 250, dir_fd=here)
         below = os.open("x" * 250, os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
-    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(os.open("f" * 200, os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
-    with pytest.raises(LimitError, match="5021 characters, more than the limit of 4096"):
-        provenance.record(folder, description=description)
+    (tmp_path / "other").write_bytes(b"")
+    assert len(provenance.record(folder, description=description).files[0].path) == 3965
+    with pytest.raises(LimitError, match="4216 characters, more than the limit of 4096"):
+        provenance.record([folder, tmp_path / "other"], description=description)
 
 
 def test_equal_data_gives_equal_bytes(data, manifest, description):

@@ -147,9 +147,9 @@ def test_pickles_of_one_pickler_refer_back(tmp_path):
     ],
 )
 def test_bombs_end_soon(content, tmp_path):
-    begin = time.monotonic()
+    begin = time.process_time()
     verdict(tmp_path / "m", content)
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 5  # processor time of a bounded walk; without the bounds these take hours or all memory
 
 
 def test_every_opcode_of_the_standard_library_is_known():

@@ -5,14 +5,16 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 import attrs
 
 from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._source import DiskSource, Reader, Source
 from lifeseal.errors import FormatError, LimitError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 HashName: TypeAlias = Literal["sha256", "blake2b", "blake3"]
 HASHES: tuple[HashName, ...] = get_args(HashName)
@@ -127,7 +129,7 @@ def hash_files(
     *,
     algorithm: HashName = "sha256",
     threads: int | None = None,
-    executor: Executor | None = None,
+    executor: "Executor | None" = None,
     progress: ProgressCallback = None,
     phase: str = "hashing",
 ) -> dict[str, FileDigest]:
@@ -222,11 +224,15 @@ def _hash_in_threads(source: Source, sizes: dict[str, int], algorithm: HashName,
     batches = [[name] for name in large] + ([small] if small else [])
     if report.progress is None and (threads == 1 or len(batches) == 1):
         return {entry.name: entry for batch in batches for entry in work(batch)}
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lifeseal-hash") as pool:
         return _collect([pool.submit(work, batch) for batch in batches], report)
 
 
-def _collect(jobs: Sequence[Future[list[FileDigest]]], report: _Report, *, elsewhere: bool = False) -> dict[str, FileDigest]:
+def _collect(jobs: "Sequence[Future[list[FileDigest]]]", report: _Report, *, elsewhere: bool = False) -> dict[str, FileDigest]:
+    from concurrent.futures import FIRST_EXCEPTION, wait
+
     found: dict[str, FileDigest] = {}
     pending = set(jobs)
     try:

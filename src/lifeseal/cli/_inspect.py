@@ -172,4 +172,4 @@ def _render(value: object, indent: str) -> list[str]:
     if isinstance(value, list):
         lines = [f"{indent}- {json.dumps(item, ensure_ascii=False)}" for item in value[:_SHOWN]]
         return lines + ([f"{indent}… and {len(value) - _SHOWN} more"] if len(value) > _SHOWN else [])
-    return [f"{indent}{value}"]
+    return [f"{indent}{value if isinstance(value, str) else json.dumps(value)}"]

@@ -14,7 +14,7 @@ import click
 from lifeseal.cli._output import Output, on_terminal, printable
 
 R = TypeVar("R")
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)  # the reader says what is wrong, the same everywhere
 _MAX_PASSPHRASE = 64 << 10
 
 

@@ -77,6 +77,12 @@ class Output:
 
     def usage(self, error: click.UsageError, command: str) -> None:
         """Print how a command is used, and what was wrong."""
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            if self.as_json:
+                self.error(command, "UsageError", "a command was expected")
+            else:
+                click.echo(error.format_message(), err=True)
+            return
         self.error(command, "UsageError", error.format_message())
         if not self.as_json and error.ctx is not None:
             click.echo(f"{error.ctx.get_usage()}\nFor help: {error.ctx.command_path} --help", err=True)

@@ -63,7 +63,8 @@ def _execute(script: Path) -> int:
         click.echo(str(end.code), err=True)
         return _FAILED
     except Exception as error:  # noqa: BLE001 - the script's own, shown with the script's own traceback
-        sys.excepthook(type(error), error, _below(error.__traceback__, str(script)))
+        error.__traceback__ = _below(error.__traceback__, str(script))
+        sys.excepthook(type(error), error, error.__traceback__)
         return _FAILED
     return 0
 

@@ -76,8 +76,10 @@ def _configured(config: Path | None, vault: Path) -> str | None:
         return None
     try:
         document = tomllib.loads(read_bounded(path, limit=1 << 20).decode("utf-8"))
-    except ValueError as error:
-        raise click.UsageError(f"{path}: {error}") from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{path}: a TOML file was expected, and this is not UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise click.UsageError(f"{path}: a TOML file was expected: {error}") from None
     roots = document.get("roots", {})
     if not isinstance(roots, dict) or not all(isinstance(uri, str) for uri in roots.values()):
         raise click.UsageError(f"{path}: [roots] was expected to be a table from vault folders to file:PATH")

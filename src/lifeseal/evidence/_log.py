@@ -2,7 +2,6 @@
 """The event log: JSON lines, each holding the hash of the line before."""
 
 import hashlib
-import logging
 import os
 import threading
 import weakref
@@ -18,7 +17,6 @@ from lifeseal.evidence._read import LOG_SCHEMA, MAX_LINE, MAX_TORN, NO_LINE, STA
 from lifeseal.principles import Event, Fact, implements, now, set_process_sink, sink_for_block
 
 _UNFLUSHED = 512 << 10
-_logger = logging.getLogger("lifeseal.evidence")
 
 
 class Log:
@@ -87,7 +85,9 @@ class Log:
             if self._on_failure == "refuse" or event.outcome == "intent":
                 error.add_note(f"the event log {self._where} could not be written")
                 raise
-            _logger.warning("event log %s could not be written: %s", self._where, error)
+            import logging
+
+            logging.getLogger("lifeseal.evidence").warning("event log %s could not be written: %s", self._where, error)
 
     def close(self) -> None:
         """Bring every line to the disk and close the file; twice is no error.

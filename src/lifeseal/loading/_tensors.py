@@ -52,13 +52,14 @@ def load_tensors(
         LimitError: The files are larger than this machine's memory.
         MissingExtraError: The framework is not installed.
         OSError: A file cannot be read.
-        TypeError: ``signed`` is not a `SignedModel`.
+        TypeError: ``signed`` is not a `SignedModel`, or one string was given instead of several.
         ValueError: An unknown framework, or a device for ``numpy``.
     """
     if not isinstance(signed, SignedModel):
         raise TypeError(f"load_tensors takes a SignedModel from signing.open_model, not {type(signed).__name__}")
     if framework not in {"numpy", "torch"} or (framework == "numpy" and device != "cpu"):
         raise ValueError("framework= must be 'numpy' (on the CPU) or 'torch'")
+    _refuse_one_string(names=names, files=files)
     numpy = require("numpy", extra=framework)
     chosen = _chosen(signed, files)
     total = sum(entry.size for entry in chosen)
@@ -82,6 +83,12 @@ def load_tensors(
     if wanted is not None and (missing := sorted(wanted - set(found))):
         raise KeyError(f"tensor {missing[0]!r} is in none of the files")
     return found
+
+
+def _refuse_one_string(**options: Iterable[str] | None) -> None:
+    for option, value in options.items():
+        if isinstance(value, str):
+            raise TypeError(f"{option}= takes several, such as [{value!r}]")
 
 
 def _chosen(signed: SignedModel, files: Iterable[str] | None) -> list[FileEntry]:

@@ -4,7 +4,7 @@
 import contextlib
 import contextvars
 import datetime as dt
-import logging
+import sys
 from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
@@ -12,7 +12,7 @@ import attrs
 
 Fact: TypeAlias = str | int | bool | tuple[str, ...] | None
 
-_logger = logging.getLogger("lifeseal.evidence")
+LOGGER = "lifeseal.evidence"
 
 
 @attrs.frozen(kw_only=True)
@@ -105,8 +105,10 @@ def announce(primitive: str, provisions: tuple[str, ...], **facts: Fact) -> None
 
 def send(event: Event) -> None:
     """Hand an event to the logger ``lifeseal.evidence`` and to the sink of this block or process."""
-    if _logger.isEnabledFor(logging.INFO):
-        _logger.info("%s %s", event.primitive, event.outcome, extra={"lifeseal": attrs.asdict(event)})
+    # Where nobody has imported logging, nobody has asked for its records; importing it here would cost everybody's start-up.
+    logging = sys.modules.get("logging")
+    if logging is not None and (logger := logging.getLogger(LOGGER)).isEnabledFor(logging.INFO):
+        logger.info("%s %s", event.primitive, event.outcome, extra={"lifeseal": attrs.asdict(event)})
     sink = _block_sink.get() or _ProcessSink.current
     if sink is not None:
         sink.emit(event)

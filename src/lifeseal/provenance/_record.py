@@ -3,8 +3,8 @@
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -13,6 +13,9 @@ from lifeseal.attestation import Bundle, Policy, Purpose, Signer, Statement, Sub
 from lifeseal.errors import DigestMismatchError, FormatError, LimitError
 from lifeseal.principles import implements, note
 from lifeseal.provenance._manifest import MAX_FILES, MAX_PATH, Description, Manifest, RecordedFile
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +45,7 @@ def record(
     *,
     description: Description,
     derived_from: Iterable[Manifest | str] = (),
-    executor: Executor | None = None,
+    executor: "Executor | None" = None,
     progress: ProgressCallback = None,
 ) -> Manifest:
     """Record which files a dataset has, where it came from, when, and under which terms.

@@ -4,8 +4,8 @@
 import contextlib
 import os
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -15,6 +15,9 @@ from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
 from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, Manifest, Resource, ignore_set
 from lifeseal.signing._model import FileEntry
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 @attrs.frozen(kw_only=True)
@@ -80,7 +83,7 @@ def sign(
     hash: HashName = "sha256",  # noqa: A002 - the standard's word for it
     ignore: Iterable[str] = (),
     digests: Iterable[Digests] | None = None,
-    executor: Executor | None = None,
+    executor: "Executor | None" = None,
     progress: ProgressCallback = None,
 ) -> Bundle:
     """Sign every file of a model, in the OpenSSF Model Signing format.
