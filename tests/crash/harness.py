@@ -258,8 +258,11 @@ def _litter(folder: Path) -> list[str]:
 
 
 def _judge(operation: Operation, folder: Path, end: End, place: str) -> Iterable[str]:
-    if wrong := operation.check(folder, end.acknowledged):
-        yield f"{operation.name}: {place}: {wrong}"
-    operation.next_write(folder)
+    try:
+        if wrong := operation.check(folder, end.acknowledged):
+            yield f"{operation.name}: {place}: {wrong}"
+        operation.next_write(folder)
+    except (OSError, LifesealError) as error:
+        yield f"{operation.name}: {place}: what was left cannot be read or written: {error!r}"
     if left := _litter(folder):
         yield f"{operation.name}: {place}: a next write does not sweep {left}"

@@ -325,6 +325,22 @@ def _link(fd: int, name: str, folder: int) -> None:
     os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
 
 
+def sweep(folder: StrPath) -> None:
+    """Remove from a folder what writers that were killed left there; living writers' files stay.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    fd = os.open(folder, _DIRECTORY)
+    try:
+        _sweep(fd)
+    finally:
+        os.close(fd)
+
+
 def _sweep(folder: int) -> None:
     """Remove temporary files of writers that were killed; a living writer holds a lock on its own."""
     for name in filter(_TEMP.fullmatch, os.listdir(folder)):

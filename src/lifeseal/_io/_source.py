@@ -169,8 +169,9 @@ class DiskSource:
         try:
             try:
                 fd = os.open(last, _FILE, dir_fd=parent)
-            except OSError:
+            except OSError as error:
                 self._refuse_odd(parent, last, name)
+                error.filename = f"{self.where}/{name}" if self.is_folder else self.where
                 raise
         finally:
             if folders:
@@ -234,11 +235,13 @@ class DiskSource:
         for index, folder in enumerate(folders):
             try:
                 below = os.open(folder, _FOLDER, dir_fd=current)
-            except OSError:
+            except OSError as error:
+                place = "/".join(folders[: index + 1])
                 try:
-                    self._refuse_odd(current, folder, "/".join(folders[: index + 1]))
+                    self._refuse_odd(current, folder, place)
                 finally:
                     os.close(current)
+                error.filename = f"{self.where}/{place}"
                 raise
             os.close(current)
             current = below

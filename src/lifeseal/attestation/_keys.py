@@ -61,9 +61,11 @@ def generate_key(path: StrPath, *, algorithm: KeyAlgorithm = "p256", passphrase:
     replace(secret, pem, mode=0o600, overwrite=overwrite)
     try:
         replace(public, trusted.pem, overwrite=overwrite)
-    except BaseException:
+    except BaseException as error:
         if not overwrite:
             remove(secret)
+            if not isinstance(error, FileExistsError):
+                remove(public)
         raise
     note(key=trusted.fingerprint)
     return trusted

@@ -8,7 +8,7 @@ import attrs
 
 from lifeseal.attestation._bundle import IN_TOTO, Bundle
 from lifeseal.attestation._statement import Statement
-from lifeseal.errors import FormatError, PolicyError
+from lifeseal.errors import FormatError, PolicyError, SignatureError
 
 
 class Purpose(enum.Enum):
@@ -92,7 +92,11 @@ def open_statement(bundle: Bundle, *, policy: Policy, purpose: Purpose, where: s
     """
     if bundle.envelope.payload_type != IN_TOTO:
         raise FormatError(where, f"payload type {IN_TOTO!r} was expected, not {bundle.envelope.payload_type[:80]!r}")
-    signer = policy.check(bundle, purpose=purpose)
+    try:
+        signer = policy.check(bundle, purpose=purpose)
+    except (PolicyError, SignatureError) as error:
+        error.args = (f"{where}: {error}",)
+        raise
     statement = Statement.from_bytes(bundle.envelope.payload, where=f"{where}, payload")
     if statement.predicate_type != purpose.predicate_type:
         raise PolicyError(

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import attrs
 
 from lifeseal._io import Record, StrPath, canonical, loads
-from lifeseal.errors import FormatError, LifesealError, LimitError, RolledBackError
+from lifeseal.errors import FormatError, LifesealError, LimitError, RolledBackError, TamperedError
 from lifeseal.principles import Event, Fact, implements, note
 
 LOG_SCHEMA = "lifeseal.log/1"
@@ -54,10 +54,11 @@ def verify(path: StrPath, *, head: str | None = None) -> LogVerification:
         What was established.
 
     Raises:
-        FormatError: It is no regular file, or a line is no log entry or does not follow from the line before.
+        FormatError: It is no regular file, or a line is no log entry.
         LimitError: A line is larger than any writer makes it.
         OSError: It cannot be read.
         RolledBackError: The head asked for is nowhere in the chain: the tail was cut, or it is another log.
+        TamperedError: A line does not follow from the line before: one was changed, removed, added or moved.
     """
     events = damaged = 0
     last, found = NO_LINE.hex(), head is None
@@ -85,6 +86,7 @@ def read(path: StrPath) -> Iterator[Event]:
         FormatError: See `verify`.
         LimitError: See `verify`.
         OSError: It cannot be read.
+        TamperedError: See `verify`.
     """
     for record, kind, _ in _lines(path):
         if kind == "event":
@@ -117,7 +119,7 @@ def _lines(path: StrPath) -> Iterator[tuple[Record, str, str]]:
             if not line.endswith(b"\n"):
                 raise FormatError(place, "the last line is torn; the next writer will close it")
             if record.take_hex("prev", length=32) != before:
-                raise FormatError(place, "does not follow from the line before: a line was changed, removed, added or moved")
+                raise TamperedError(f"{place}: does not follow from the line before: a line was changed, removed, added or moved")
             _check_fields(record, kind, torn)
             before, torn, fault = hashlib.sha256(body).digest(), b"", None
             yield record, kind, before.hex()

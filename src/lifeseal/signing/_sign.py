@@ -2,6 +2,7 @@
 """Signing a model."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from lifeseal._io import DiskSource, FileDigest, HashName, ProgressCallback, Source, StrPath, checked_name, hash_files
+from lifeseal._io import DiskSource, FileDigest, HashName, ProgressCallback, Source, StrPath, checked_name, hash_files, read_bounded, sweep
 from lifeseal.attestation import Bundle, Signer, sign_statement
-from lifeseal.errors import FormatError
+from lifeseal.errors import FormatError, LimitError
 from lifeseal.principles import implements, note
 from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, Manifest, Resource, ignore_set
 from lifeseal.signing._model import FileEntry
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+_MAX_BUNDLE = 192 << 20
 
 
 @attrs.frozen(kw_only=True)
@@ -107,7 +110,7 @@ def sign(
     Raises:
         FormatError: The model is empty, holds a link or special file or a name that is not UTF-8, or changed while it was read.
         LimitError: It has too many files, too deeply nested folders, or a list of files larger than 128 MiB.
-        FileExistsError: ``out`` is something that is not a regular file.
+        FileExistsError: ``out`` is there and is no signature; it is never replaced.
         OSError: Something cannot be read, or the bundle not written.
         TypeError: The source is not on disk and ``out`` is missing.
         ValueError: An unknown hash, or digests of another hash.
@@ -118,6 +121,8 @@ def sign(
         source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
         note(model=source.where)
         target = Path(out) if out is not None else _default_place(source)
+        _refuse_overwriting(target)
+        sweep(target.parent)  # what a killed run left there must not be signed
         called = checked_name(source.name, where=source.where)
         ignored = ignore_set(ignore, where=source.where) | VERSION_CONTROL | _own_names(source, target)
         names = source.names(ignore=ignored)
@@ -139,6 +144,18 @@ def _default_place(source: Source) -> Path:
     if not isinstance(source, DiskSource):
         raise TypeError("out= must say where the signature goes, because the model is not on disk")
     return source.path / SIGNATURE_NAME if source.is_folder else source.path.with_name(source.path.name + ".sig")
+
+
+def _refuse_overwriting(target: Path) -> None:
+    """Refuse to put a signature in place of anything but an older one."""
+    try:
+        start = read_bounded(target, limit=_MAX_BUNDLE)
+    except FileNotFoundError:
+        return
+    except (FormatError, LimitError):
+        start = b""
+    if not start.lstrip().startswith(b"{") or b"application/vnd.dev.sigstore.bundle" not in start:
+        raise FileExistsError(errno.EEXIST, "is there and is no signature, so it is not replaced", str(target))
 
 
 def _given(source: Source, names: Iterable[str], digests: Iterable[Digests], algorithm: HashName) -> dict[str, FileEntry]:
