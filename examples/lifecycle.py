@@ -22,10 +22,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from lifeseal import attestation, disposal, erasure, errors, evidence, loading, provenance, serialization, signing
-from lifeseal.principles import find
+from lifeseal.principles import Event, Level, find, primitives
 
 Array: TypeAlias = npt.NDArray[np.float32]
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 118)
@@ -63,14 +65,15 @@ def main() -> None:
     print(f"artefacts: {where}")
 
 
-def say(text: str) -> None:
+def say(text: str, *, indent: int = 3) -> None:
     """Tell the reader what happened."""
-    console.print(f"   {text}")
+    console.print(Padding(Text(text), (0, 0, 0, indent)))
 
 
 def refused(what: str, error: Exception) -> None:
     """Tell the reader what was refused, and why."""
-    console.print(f"   [green]refused[/] {what}\n           [yellow]{type(error).__name__}[/]: {error}")
+    console.print(Padding(Text.assemble(("refused", "green"), f" {what}"), (0, 0, 0, 3)))
+    console.print(Padding(Text.assemble((type(error).__name__, "yellow"), f": {error}"), (0, 0, 0, 11)))
 
 
 def make_keys(where: Path) -> tuple[attestation.TrustedKey, attestation.KeySigner, attestation.KeySigner]:
@@ -216,7 +219,7 @@ def decommission(where: Path, signer: attestation.KeySigner) -> None:
         raise SystemExit("the copy of the vault could be opened")
     say(f"certificate: {certificate.disposal.status}; {certificate.disposal.assurance}")
     for limit in certificate.disposal.limitations:
-        say(f"  it also says: {limit}")
+        say(f"it also says: {limit}", indent=5)
 
 
 def verify_elsewhere(where: Path, log: Path) -> None:
@@ -233,21 +236,33 @@ def summarise(where: Path, log: Path, steps: list[tuple[str, int]]) -> None:
     """Show which provisions each step implemented, and where the evidence lies."""
     events = list(evidence.read(log))
     table = Table(title="\nWhat each step implemented, of the UK Code of Practice for the Cyber Security of AI", title_justify="left")
-    table.add_column("step")
-    table.add_column("provisions (Code number)")
-    table.add_column("evidence in events.jsonl")
+    for heading in ("step", "implemented", "helped to show", "evidence in events.jsonl"):
+        table.add_column(heading)
     for number, (title, start) in enumerate(steps):
         stop = steps[number + 1][1] if number + 1 < len(steps) else len(events)
         part = events[start:stop]
-        numbers = {find(provision).number for event in part if event.outcome == "pass" for provision in event.provisions}
+        implemented = served(part, Level.IMPLEMENTS)
         refusals = sum(event.outcome == "fail" for event in part)
-        lines = f"events {start + 1} to {stop}" + (f", {refusals} refusals" if refusals else "")
-        table.add_row(title, " ".join(sorted(numbers, key=lambda n: [int(x) for x in n.split(".")])), lines)
+        lines = f"events {start + 1} to {stop}" + (f", {refusals} refused" if refusals else "")
+        table.add_row(title, in_order(implemented), in_order(served(part, Level.EVIDENCES) - implemented), lines)
     console.print(table)
+    say("A refusal is the control at work: it counts as implemented too. A tag says what a function can do; it makes nobody compliant.")
     found = evidence.verify(log)
     say(f"log: {found.events} events, chain unbroken, head {found.head[:16]}… (keep it elsewhere: only it shows a cut tail)")
     for name in ("digits.manifest.json", "digits.manifest.json.sig", "disposal-certificate.json", "events.jsonl"):
         say(f"{name:<28}{(where / name).stat().st_size:>8,} bytes")
+
+
+def served(events: list[Event], level: Level) -> set[str]:
+    """Tell which provisions the functions that ran serve, in the Code's numbers."""
+    ran = {event.primitive for event in events if event.outcome in {"pass", "fail"}}
+    tags = (tag for name in ran for tag in primitives()[name].tags)
+    return {find(tag.provision).number for tag in tags if tag.level is level}
+
+
+def in_order(numbers: set[str]) -> str:
+    """Write provision numbers in the Code's order."""
+    return " ".join(sorted(numbers, key=lambda number: [int(part) for part in number.split(".")]))
 
 
 def read_digits(path: Path) -> tuple[Array, npt.NDArray[np.int64]]:
