@@ -149,7 +149,7 @@ def test_pickles_of_one_pickler_refer_back(tmp_path):
 def test_bombs_end_soon(content, tmp_path):
     begin = time.process_time()
     verdict(tmp_path / "m", content)
-    assert time.process_time() - begin < 5  # processor time of a bounded walk; without the bounds these take hours or all memory
+    assert time.process_time() - begin < 60  # a bounded walk takes seconds under coverage; without the bounds it takes hours or all memory
 
 
 def test_every_opcode_of_the_standard_library_is_known():
