@@ -2,15 +2,18 @@
 """The end of an asset: plan, erase, try to read it, certify."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import attrs
 
-from lifeseal import __version__, signing
+from lifeseal import __version__
 from lifeseal.attestation import Signer, sign_statement
 from lifeseal.disposal._certificate import MAX_TEXT, TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger
-from lifeseal.erasure import Vault
 from lifeseal.errors import DestroyedError, LifesealError, PolicyError, RolledBackError, StateError
 from lifeseal.principles import implements, note, now
+
+if TYPE_CHECKING:
+    from lifeseal.erasure import Vault
 
 
 @attrs.frozen(kw_only=True)
@@ -24,14 +27,14 @@ class Plan:
         request: Reference of the request, or empty.
     """
 
-    vault: Vault
+    vault: "Vault"
     assets: tuple[DisposedAsset, ...]
     limitations: tuple[str, ...]
     request: str
 
 
 @implements(evidences=("13.1", "13.2"), limits="It lists what the vault holds; it does not search for copies elsewhere.")
-def plan(vault: Vault, names: Iterable[str], *, request: str = "") -> Plan:
+def plan(vault: "Vault", names: Iterable[str], *, request: str = "") -> Plan:
     """Prepare a disposal: read the assets once more for their digests, and say what an erasure will not reach.
 
     Args:
@@ -50,6 +53,8 @@ def plan(vault: Vault, names: Iterable[str], *, request: str = "") -> Plan:
         TypeError: One string was given instead of several.
         ValueError: No name, one twice, or a reference that a certificate cannot hold.
     """
+    from lifeseal import signing
+
     if isinstance(names, str):
         raise TypeError("names must be several, such as [name]")
     wanted = tuple(names)
@@ -147,7 +152,7 @@ def dispose(plan: Plan, *, signer: Signer | None, sanitiser: str, custodian: str
     evidences=("13.1", "13.2"),
     limits="It shows that this vault refuses the assets now; a copy of the vault together with an old root file would still open.",
 )
-def confirm(certificate: Certificate, vault: Vault) -> None:
+def confirm(certificate: Certificate, vault: "Vault") -> None:
     """Compare a certificate with the vault it speaks of.
 
     Args:
@@ -180,7 +185,7 @@ def _refuse_stale(plan: Plan) -> None:
             raise DestroyedError(f"{asset.name!r} is not as it was planned; plan again")
 
 
-def _refused(vault: Vault, name: str) -> bool:
+def _refused(vault: "Vault", name: str) -> bool:
     """Try to read an erased asset; only "destroyed" counts, any other answer leaves the disposal partial."""
     try:
         vault.asset(name).close()
@@ -202,7 +207,7 @@ def _refuse_unwritable(**texts: str) -> None:
             raise ValueError(f"{name}= has {len(text)} characters, more than {MAX_TEXT}")
 
 
-def _limitations(vault: Vault, assets: list[DisposedAsset]) -> tuple[str, ...]:
+def _limitations(vault: "Vault", assets: list[DisposedAsset]) -> tuple[str, ...]:
     plain = [asset.name for asset in assets if not asset.born_encrypted]
     lines = [
         f"Root held in a {vault.holder}: earlier copies of it, and old disk blocks, open earlier copies of the vault; neither was searched for.",

@@ -9,7 +9,6 @@ from pathlib import Path
 from lifeseal._io import DiskSource, Reader, StrPath, new_hasher, read_through
 from lifeseal.errors import FormatError, LifesealError
 from lifeseal.principles import implements, note
-from lifeseal.serialization._judge import judge_file
 from lifeseal.serialization._report import FileReport, ScanReport
 from lifeseal.serialization._rules import Findings
 
@@ -79,6 +78,8 @@ def _report_entry(source: DiskSource, name: str, fault: str, allow: frozenset[st
 
 
 def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool) -> FileReport:
+    from lifeseal.serialization._judge import judge_file
+
     findings = Findings()
     found = judge_file(reader, findings, allow=allow)
     return FileReport(path=name, format=found, verdict=findings.verdict, findings=findings.listed(), digest=_digest(reader, name) if digest else None)
