@@ -120,7 +120,7 @@ def train_and_sign(where: Path, manifest: provenance.Manifest, signer: attestati
     model.mkdir()
     serialization.save(network, model / "model.safetensors", metadata={"trained_on": manifest.digest})
     (model / "config.json").write_text(json.dumps({"layers": [64, 48, 10], "activation": "relu"}), encoding="utf-8")
-    signing.sign(model, signer=signer)
+    signing.sign(model, signer=signer).write(where / "model.sig")  # a copy to keep when the model is gone
     say(f"signed {sorted(path.name for path in model.iterdir())}")
     return model, accuracy
 
@@ -249,7 +249,7 @@ def summarise(where: Path, log: Path, steps: list[tuple[str, int]]) -> None:
     say("A refusal is the control at work: it counts as implemented too. A tag says what a function can do; it makes nobody compliant.")
     found = evidence.verify(log)
     say(f"log: {found.events} events, chain unbroken, head {found.head[:16]}… (keep it elsewhere: only it shows a cut tail)")
-    for name in ("digits.manifest.json", "digits.manifest.json.sig", "disposal-certificate.json", "events.jsonl"):
+    for name in ("digits.manifest.json", "digits.manifest.json.sig", "model.sig", "disposal-certificate.json", "events.jsonl"):
         say(f"{name:<28}{(where / name).stat().st_size:>8,} bytes")
 
 

@@ -37,7 +37,7 @@ def test_its_last_line_says_where_everything_lies(lived):
 
 
 def test_it_leaves_manifest_signature_certificate_and_log(folder):
-    wanted = {"digits.manifest.json", "digits.manifest.json.sig", "disposal-certificate.json", "events.jsonl"}
+    wanted = {"digits.manifest.json", "digits.manifest.json.sig", "model.sig", "disposal-certificate.json", "events.jsonl"}
     assert wanted <= {path.name for path in folder.iterdir()}
 
 

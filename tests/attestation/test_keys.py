@@ -46,7 +46,7 @@ def test_the_key_of_another_is_no_key_to_the_signature(tmp_path, algorithm):
     generate_key(tmp_path / "mine", algorithm=algorithm)
     other = generate_key(tmp_path / "other", algorithm=algorithm)
     signed = KeySigner.from_file(tmp_path / "mine.key").sign("text/plain", b"payload")
-    relabelled = type(signed)(material=type(signed.material)(hint=other.hint), envelope=signed.envelope)
+    relabelled = type(signed)(material=type(signed.material)(hint=other.fingerprint), envelope=signed.envelope)
     with pytest.raises(SignatureError, match="does not verify under key"):
         other.check(relabelled, purpose=Purpose.MODEL)
 

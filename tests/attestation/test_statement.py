@@ -91,9 +91,11 @@ def test_a_payload_relabelled_after_signing_does_not_verify(signer, statement):
 
 def test_a_strangers_signature_is_refused_whatever_it_claims(bundle, signer, stranger, statement):
     theirs = sign_statement(statement, signer=stranger)
-    with pytest.raises(PolicyError, match=f"names signing key '{stranger.public.hint[:12]}', and the policy trusts '{signer.public.hint[:12]}'"):
+    with pytest.raises(
+        PolicyError, match=f"names signing key '{stranger.public.fingerprint[:12]}', and the policy trusts '{signer.public.fingerprint[:12]}'"
+    ):
         open_statement(theirs, policy=signer.public, purpose=Purpose.MODEL)
-    for claim in (signer.public.hint, signer.public.fingerprint):
+    for claim in (signer.public.fingerprint, signer.public.der_fingerprint):
         posing = attrs.evolve(theirs, material=KeyMaterial(hint=claim))
         with pytest.raises(SignatureError, match=f"of this model does not verify under key {signer.public.fingerprint[:12]}"):
             open_statement(posing, policy=signer.public, purpose=Purpose.MODEL)
@@ -111,7 +113,7 @@ def test_a_good_signature_under_another_name_is_refused(bundle, signer, material
 def test_the_whole_key_of_another_is_refused_and_ones_own_accepted(bundle, signer, stranger):
     own, other = (attrs.evolve(bundle, material=KeyMaterial(key=key.public.pem)) for key in (signer, stranger))
     assert signer.public.check(own, purpose=Purpose.MODEL).fingerprint == signer.public.fingerprint
-    with pytest.raises(PolicyError, match=f"names signing key '{stranger.public.hint[:12]}'"):
+    with pytest.raises(PolicyError, match=f"names signing key '{stranger.public.fingerprint[:12]}'"):
         signer.public.check(other, purpose=Purpose.MODEL)
 
 

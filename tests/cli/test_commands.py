@@ -225,3 +225,27 @@ def test_the_reference_names_every_field(cli, home, name):
     row = next(line for line in page.splitlines() if line.startswith(f"| `lifeseal.{name}/1`"))
     named = set(re.findall(r"`(\w+)`", re.sub(r"\(each [^)]*\)", "", row.split("|")[2])))
     assert named == cli(*with_option(working(home)[name], "--json")).document.keys() - {"schema", "ok"}
+
+
+def test_recording_never_replaces_what_is_no_manifest(cli, home):
+    words = ("data", "record", home / "data", "--source", "s", "--licence", "MIT")
+    before = (home / "k.key").read_bytes()
+    answer = cli(*words, "--out", home / "k.key")
+    assert (answer.code, (home / "k.key").read_bytes()) == (2, before)
+    assert "is no dataset manifest" in answer.err
+    assert cli(*words, "--out", home / "fresh.json").code == 0
+    assert cli(*words, "--out", home / "fresh.json").code == 0  # an older manifest is replaced
+    (home / "fresh.json.sig").write_bytes(b"something else")
+    assert cli(*words, "--out", home / "fresh.json", "--key", home / "k.key").code == 2
+    assert (home / "fresh.json.sig").read_bytes() == b"something else"
+
+
+def test_a_link_that_leads_to_itself_is_wrong_input(cli, home):
+    (home / "loop").symlink_to("loop")
+    for words in (
+        ("verify", home / "loop", "--key", home / "k.pub"),
+        ("data", "record", home / "loop", "--out", home / "l.json", "--source", "s", "--licence", "MIT"),
+    ):
+        answer = cli(*words)
+        assert answer.code == 2, answer
+        assert "loop" in answer.err

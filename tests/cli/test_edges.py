@@ -212,3 +212,13 @@ def test_inspect_leaves_other_peoples_json_to_the_scan(cli, home):
     assert (answer.code, answer.document["claims"]["verdict"]) == (0, "safe")
     (home / "big.json").write_bytes(b'{"a": "' + b"x" * (65 << 20) + b'"}')
     assert cli("inspect", home / "big.json").code == 0
+
+
+@pytest.mark.parametrize("extra", [(), ("--json",)])
+def test_a_full_disk_behind_the_output_is_no_verdict(made, extra):
+    words = ["verify", str(made / "model"), "--key", str(made / "k.pub"), *extra]
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run([sys.executable, "-m", "lifeseal", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr

@@ -89,7 +89,7 @@ def test_what_is_wrong_with_the_call(process, script, tmp_path):
         (("run", "--log", tmp_path / "log"), "SCRIPT"),
         (("run", "--log", tmp_path / "log", tmp_path), "is not a file"),
         (("run", "--log", tmp_path / "log", tmp_path / "nothing.py"), "is not a file"),
-        (("run", "--log", tmp_path / "no" / "log", found), "no: No such file"),
+        (("run", "--log", tmp_path / "no" / "log", found), "no/log: No such file"),
     ):
         answer = process(*words)
         assert answer.code == 2

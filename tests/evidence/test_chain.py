@@ -155,5 +155,5 @@ def test_a_line_that_no_writer_makes_is_refused(content, log):
 @pytest.mark.parametrize("kind", ["FIFO", "folder"])
 def test_what_is_no_file_is_refused_and_not_waited_for(kind, tmp_path):
     os.mkfifo(tmp_path / "log") if kind == "FIFO" else (tmp_path / "log").mkdir()
-    with pytest.raises(FormatError, match="log: an event log was expected, which is a regular file"):
+    with pytest.raises(FormatError, match="log: a regular file was expected, not a "):
         evidence.verify(tmp_path / "log")

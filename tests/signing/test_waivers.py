@@ -23,8 +23,10 @@ def digest(model, signer, tmp_path):
 
 
 @pytest.fixture
-def waiver(digest):
-    return Waiver(covers=[digest], allows=["unsigned"], reason="vendor is late", owner="A. Person", expires=LATER, risk="R-1")
+def waiver(model):
+    return Waiver(
+        covers=[signing.digest(model).inventory], allows=["unsigned"], reason="vendor is late", owner="A. Person", expires=LATER, risk="R-1"
+    )
 
 
 def test_an_unsigned_model_is_refused(model, policy):
@@ -47,12 +49,16 @@ def test_a_waiver_lets_in_what_it_covers_and_says_so(model, policy, waiver, dige
         assert opened.read("config.json") == b"{}"
 
 
+def test_a_waiver_binds_names_too(model, policy, waiver):
+    assert signing.verify(model, policy=policy, waiver=waiver).files == 5
+    (model / "weights-2").rename(model / "weights-3.py")
+    with pytest.raises(PolicyError, match="does not cover"):
+        signing.verify(model, policy=policy, waiver=waiver)
+
+
 def test_a_waiver_for_an_unsigned_file(tmp_path, policy):
     (tmp_path / "m").write_bytes(b"x")
-    import hashlib
-
-    root = hashlib.sha256(hashlib.sha256(b"x").digest()).hexdigest()
-    waiver = Waiver(covers=[f"sha256:{root}"], allows=["unsigned"], reason="r", owner="o", expires=LATER, risk="k")
+    waiver = Waiver(covers=[signing.digest(tmp_path / "m").inventory], allows=["unsigned"], reason="r", owner="o", expires=LATER, risk="k")
     assert signing.verify(tmp_path / "m", policy=policy, waiver=waiver).files == 1
     (tmp_path / "m").write_bytes(b"y")
     with pytest.raises(PolicyError, match="does not cover"):
@@ -153,11 +159,8 @@ def test_nothing_is_waived_while_a_signature_file_lies_there(model, signer, stra
 
 
 def test_nothing_is_waived_while_anything_lies_beside_a_file(tmp_path, policy):
-    import hashlib
-
     (tmp_path / "m").write_bytes(b"x")
-    root = hashlib.sha256(hashlib.sha256(b"x").digest()).hexdigest()
-    waiver = Waiver(covers=[f"sha256:{root}"], allows=["unsigned"], reason="r", owner="o", expires=LATER, risk="k")
+    waiver = Waiver(covers=[signing.digest(tmp_path / "m").inventory], allows=["unsigned"], reason="r", owner="o", expires=LATER, risk="k")
     assert signing.verify(tmp_path / "m", policy=policy, waiver=waiver)
     (tmp_path / "m.sig").symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError):

@@ -20,7 +20,7 @@ from lifeseal._io._hashing import (
 )
 from lifeseal._io._memory import Secret
 from lifeseal._io._progress import Progress, ProgressCallback
-from lifeseal._io._source import DiskSource, Reader, Source, checked_name, read_bounded
+from lifeseal._io._source import DiskSource, Reader, Source, checked_name, open_regular, read_bounded, refuse_foreign
 from lifeseal._io._strict import Record, canonical, decode_base64, encode_base64, loads, parse_hex
 
 __all__ = [
@@ -49,10 +49,12 @@ __all__ = [
     "loads",
     "make_folder",
     "new_hasher",
+    "open_regular",
     "parse_hex",
     "read_bounded",
     "read_through",
     "read_whole",
+    "refuse_foreign",
     "remove",
     "replace",
     "replacing",

@@ -28,8 +28,9 @@ class Output:
     Handed out by `replacing`; not made by callers.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, target: Path) -> None:
         self._fd = fd
+        self._target = target
         self.size = 0
 
     def write(self, data: Buffer) -> int:
@@ -44,7 +45,7 @@ class Output:
         Raises:
             OSError: The disk refused.
         """
-        with memoryview(data).cast("B") as view:
+        with memoryview(data).cast("B") as view, _named(self._target):
             done = 0
             while done < len(view):
                 done += os.write(self._fd, view[done:])
@@ -54,6 +55,16 @@ class Output:
     def fileno(self) -> int:
         """Return the descriptor, for readers that map what was written."""
         return self._fd
+
+
+@contextlib.contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Let an error name the whole path; calls by directory descriptor know its last part only."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(target), None
+        raise
 
 
 @contextlib.contextmanager
@@ -78,27 +89,30 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True) -> It
             the name, but a power cut may bring back the old.
     """
     target = Path(path)
-    folder = os.open(target.parent, _DIRECTORY)
+    with _named(target):
+        folder = os.open(target.parent, _DIRECTORY)
     temp = None
     try:
         _refuse_odd_target(folder, target, overwrite=overwrite)
-        fd, temp = _open_new(folder, mode)
+        with _named(target):
+            fd, temp = _open_new(folder, mode)
         try:
             if overwrite or temp is not None:
                 _sweep(folder)
-            yield Output(fd)
-            os.fsync(fd)
-            if overwrite:
-                if temp is None:
-                    temp = _temp_name()
-                    _link(fd, temp, folder)
-                os.rename(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder)
-                temp = None
-            elif temp is None:
-                _link(fd, target.name, folder)
-            else:
-                os.link(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-            os.fsync(folder)
+            yield Output(fd, target)
+            with _named(target):
+                os.fsync(fd)
+                if overwrite:
+                    if temp is None:
+                        temp = _temp_name()
+                        _link(fd, temp, folder)
+                    os.rename(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+                    temp = None
+                elif temp is None:
+                    _link(fd, target.name, folder)
+                else:
+                    os.link(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                os.fsync(folder)
         finally:
             os.close(fd)
     finally:
@@ -138,12 +152,13 @@ def make_folder(path: StrPath, *, mode: int = 0o755) -> None:
         OSError: The disk refused.
     """
     target = Path(path)
-    parent = os.open(target.parent, _DIRECTORY)
-    try:
-        os.mkdir(target.name, mode, dir_fd=parent)
-        os.fsync(parent)
-    finally:
-        os.close(parent)
+    with _named(target):
+        parent = os.open(target.parent, _DIRECTORY)
+        try:
+            os.mkdir(target.name, mode, dir_fd=parent)
+            os.fsync(parent)
+        finally:
+            os.close(parent)
 
 
 def remove(path: StrPath) -> None:
@@ -183,24 +198,8 @@ class Appender:
     def __init__(self, path: StrPath, *, mode: int = 0o644) -> None:
         target = Path(path)
         self._path = target
-        folder = os.open(target.parent, _DIRECTORY)
-        try:
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-            try:
-                self._fd = os.open(target.name, flags, mode, dir_fd=folder)
-            except OSError as error:
-                if error.errno not in _NOT_REGULAR:
-                    raise
-                raise FormatError(str(target), "a regular file was expected") from None
-            try:
-                if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-                    raise FormatError(str(target), "a regular file was expected")
-                os.fsync(folder)
-            except BaseException:
-                os.close(self._fd)
-                raise
-        finally:
-            os.close(folder)
+        with _named(target):
+            self._fd = _open_to_append(target, mode)
 
     @contextlib.contextmanager
     def locked(self, *, wait: bool = True) -> Iterator[None]:
@@ -238,7 +237,7 @@ class Appender:
         return os.pread(self._fd, min(limit, size), max(0, size - limit))
 
     def append(self, data: bytes, *, durable: bool) -> None:
-        """Append at the end. Call it within `locked`.
+        """Append at the end. Call it within `locked`. A line that a killed writer tore is closed first.
 
         A write that fails half way is cut off again.
 
@@ -250,6 +249,8 @@ class Appender:
             OSError: The disk refused; the file is as before.
         """
         before = self.size()
+        if before and data and not data.startswith(b"\n") and os.pread(self._fd, 1, before - 1) != b"\n":
+            data = b"\n" + data  # a killed writer tore its last line; it must not run into this one
         try:
             view = memoryview(data)
             while view:
@@ -266,6 +267,28 @@ class Appender:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def _open_to_append(target: Path, mode: int) -> int:
+    folder = os.open(target.parent, _DIRECTORY)
+    try:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            fd = os.open(target.name, flags, mode, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _NOT_REGULAR:
+                raise
+            raise FormatError(str(target), "a regular file was expected") from None
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise FormatError(str(target), "a regular file was expected")
+            os.fsync(folder)
+        except BaseException:
+            os.close(fd)
+            raise
+    finally:
+        os.close(folder)
+    return fd
 
 
 def _refuse_odd_target(folder: int, target: Path, *, overwrite: bool) -> None:

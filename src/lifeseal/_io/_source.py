@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files to be read: one directory walk, by descriptors, that never follows a link."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from lifeseal.errors import FormatError, LimitError
 
 MAX_FILES = 1 << 20
 MAX_FOLDER_DEPTH = 64
+_MAX_DOCUMENT = 512 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _KINDS = (
@@ -294,19 +296,66 @@ def read_bounded(path: StrPath, *, limit: int) -> bytes:
         LimitError: It is larger.
         OSError: It cannot be read.
     """
-    where = os.fspath(path)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise FormatError(where, f"a regular file was expected, not a {_kind(found.st_mode)}")
-        with os.fdopen(fd, "rb", closefd=False) as file:
+    with os.fdopen(open_regular(path), "rb") as file:
+        try:
             data = file.read(limit + 1)
-    finally:
-        os.close(fd)
+            size = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            error.filename = os.fspath(path)
+            raise
     if len(data) > limit:
-        raise LimitError(where, limit=limit, seen=max(found.st_size, len(data)))
+        raise LimitError(os.fspath(path), limit=limit, seen=max(size, len(data)))
     return data
+
+
+def refuse_foreign(path: StrPath, *, mark: bytes, what: str) -> None:
+    """Refuse to put a document in place of anything but an older one of its kind.
+
+    Args:
+        path: Where it is to go.
+        mark: Stands in every document of the kind.
+        what: What the kind is called.
+
+    Raises:
+        FileExistsError: Something else lies there.
+        OSError: What lies there cannot be read.
+    """
+    try:
+        with os.fdopen(open_regular(path), "rb") as file:
+            data = file.read(_MAX_DOCUMENT)
+    except FileNotFoundError:
+        return
+    except FormatError:
+        data = b""
+    if not data.lstrip().startswith(b"{") or mark not in data:
+        raise FileExistsError(errno.EEXIST, f"is there and is no {what}, so it is not replaced", os.fspath(path))
+
+
+def open_regular(path: StrPath) -> int:
+    """Open a regular file for reading; anything else is refused and never waited for.
+
+    Args:
+        path: The file; a link to one is followed.
+
+    Returns:
+        The descriptor.
+
+    Raises:
+        FormatError: It is not a regular file.
+        OSError: It cannot be opened.
+    """
+    where = os.fspath(path)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise FormatError(where, "a regular file was expected, not a socket or a device") from None
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        raise FormatError(where, f"a regular file was expected, not a {_kind(mode)}")
+    return fd
 
 
 def printable_name(name: str) -> str:

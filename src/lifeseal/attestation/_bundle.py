@@ -7,12 +7,13 @@ from typing import Self
 
 import attrs
 
-from lifeseal._io import Record, StrPath, canonical, encode_base64, loads, read_bounded, replace
+from lifeseal._io import Record, StrPath, canonical, encode_base64, loads, read_bounded, refuse_foreign, replace
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MAX_BUNDLE = 192 << 20
+_MAX_ITEMS = 10_000  # certificates and log entries; the payload is one string
 IN_TOTO = "application/vnd.in-toto+json"
 
 
@@ -140,7 +141,7 @@ class Bundle:
             FormatError: It is not a Sigstore bundle v0.3 with exactly one DSSE signature.
             LimitError: It is larger than 192 MiB.
         """
-        record = Record(loads(data, where=where, max_bytes=MAX_BUNDLE), where=where)
+        record = Record(loads(data, where=where, max_bytes=MAX_BUNDLE, max_items=_MAX_ITEMS), where=where)
         record.take_const("mediaType", BUNDLE_TYPE)
         material = _material(record.take_record("verificationMaterial"))
         envelope = _envelope(record.take_record("dsseEnvelope"))
@@ -174,10 +175,24 @@ class Bundle:
             overwrite: False refuses a name that is taken.
 
         Raises:
-            FileExistsError: The name is taken and ``overwrite`` is false, or it is not a regular file.
+            FileExistsError: The name is taken and ``overwrite`` is false, or what lies there is no signature.
             OSError: The disk refused.
         """
+        self.refuse_foreign(path)
         replace(path, self.to_bytes(), overwrite=overwrite)
+
+    @staticmethod
+    def refuse_foreign(path: StrPath) -> None:
+        """Refuse a place where something lies that is no signature; an older signature may be replaced.
+
+        Args:
+            path: Where a bundle is to go.
+
+        Raises:
+            FileExistsError: Something else lies there.
+            OSError: What lies there cannot be read.
+        """
+        refuse_foreign(path, mark=b"application/vnd.dev.sigstore.bundle", what="signature")
 
 
 def _envelope(record: Record) -> Envelope:

@@ -106,6 +106,8 @@ class KeySigner:
 
         where = os.fspath(path)
         data = read_bounded(path, limit=_MAX_KEY_FILE)
+        if data.count(b"-----BEGIN ") > 1 and b"EC PARAMETERS" not in data:
+            raise FormatError(where, "one private key was expected, not several PEM blocks")
         encrypted = b"ENCRYPTED" in data
         if encrypted and passphrase is None:
             raise CredentialError(f"{where}: the key is encrypted; give its passphrase")
@@ -139,7 +141,7 @@ class KeySigner:
         signature = self._private.sign(pae(payload_type, payload), ec.ECDSA(_hash_for(self._private.curve)))
         note(signer=self.public.fingerprint)
         return Bundle(
-            material=KeyMaterial(hint=self.public.hint),
+            material=KeyMaterial(hint=self.public.fingerprint),
             envelope=Envelope(payload_type=payload_type, payload=payload, signature=signature),
         )
 
@@ -159,20 +161,20 @@ class TrustedKey:
 
     Attributes:
         pem: The key as SubjectPublicKeyInfo PEM.
-        fingerprint: Hexadecimal SHA-256 of its DER form.
-        hint: Hexadecimal SHA-256 of ``pem``, as OMS bundles carry it.
+        fingerprint: Hexadecimal SHA-256 of ``pem``: what OMS bundles carry as hint, and what ``sha256sum NAME.pub`` prints.
+        der_fingerprint: Hexadecimal SHA-256 of its DER form, which some other tools write as hint.
     """
 
     pem: bytes
     fingerprint: str
-    hint: str
+    der_fingerprint: str
 
     def __init__(self, public: "ec.EllipticCurvePublicKey") -> None:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
         der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        self.__attrs_init__(pem, hashlib.sha256(der).hexdigest(), hashlib.sha256(pem).hexdigest())
+        self.__attrs_init__(pem, hashlib.sha256(pem).hexdigest(), hashlib.sha256(der).hexdigest())
 
     @classmethod
     @implements("5.2", limits="Whose key it is cannot be seen from it: get it over a way that you trust.")
@@ -226,10 +228,10 @@ class TrustedKey:
         return SignerInfo(kind="key", fingerprint=self.fingerprint, name=f"key {self.fingerprint[:12]}")
 
     def _refuse_other_key(self, material: KeyMaterial, purpose: Purpose) -> None:
-        if material.hint in {self.hint, self.fingerprint} if material.hint else material.key == self.pem:
+        if material.hint in {self.fingerprint, self.der_fingerprint} if material.hint else material.key == self.pem:
             return
         raise PolicyError(
-            f"this {purpose.label} names signing key {material.named[:12]!r}, and the policy trusts {self.hint[:12]!r}: another signer's"
+            f"this {purpose.label} names signing key {material.named[:12]!r}, and the policy trusts {self.fingerprint[:12]!r}: another signer's"
         )
 
     def __repr__(self) -> str:
@@ -241,6 +243,8 @@ def _public_from_pem(data: bytes, *, where: str) -> "ec.EllipticCurvePublicKey":
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    if data.count(b"-----BEGIN ") > 1:
+        raise FormatError(where, "one public key was expected, not several PEM blocks")
     try:
         public = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm):

@@ -35,7 +35,7 @@ class SignerInfo:
 
     Attributes:
         kind: ``key``.
-        fingerprint: Hexadecimal SHA-256 of the public key's DER form.
+        fingerprint: Hexadecimal SHA-256 of the public key's PEM form.
         name: What the policy calls the signer.
     """
 

@@ -2,6 +2,7 @@
 """``data``: record and verify datasets."""
 
 import datetime as dt
+import os
 from pathlib import Path
 
 import click
@@ -50,11 +51,12 @@ def record(
     """Record the files below PATH… in a manifest."""
     from lifeseal import attestation, provenance
 
-    if any(path.resolve() in out.resolve().parents for path in paths):
+    place = Path(os.path.realpath(out))
+    if any(Path(os.path.realpath(path)) in place.parents for path in paths):
         raise click.UsageError("--out lies inside the data; the manifest would be a file of its own dataset")
     if same_file(out, *paths, *derived_from, key):
         raise click.UsageError(f"--out: {out} is the data, a manifest it derives from, or the key; choose another name")
-    called = name or paths[0].resolve().name
+    called = name or Path(os.path.realpath(paths[0])).name
     refuse_half_unicode({"--name (by default the first path's)": called})
     signer = None if key is None else load_signer(key, passphrase_file)
     when = dt.datetime.now(dt.UTC) if obtained is None else attestation.parse_time(obtained, where="--obtained")

@@ -3,7 +3,6 @@
 
 import json
 import os
-import stat
 from pathlib import Path
 
 import click
@@ -69,13 +68,10 @@ def read_start(file: Path, *, limit: int = 64) -> bytes:
         FormatError: It is not a regular file.
         OSError: It cannot be read.
     """
-    from lifeseal.errors import FormatError
+    from lifeseal._io import open_regular
 
-    opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    opened = open_regular(file)
     try:
-        mode = os.fstat(opened).st_mode
-        if not stat.S_ISREG(mode):
-            raise FormatError(str(file), "a file was expected, not a folder" if stat.S_ISDIR(mode) else "a regular file was expected")
         return os.pread(opened, limit, 0)
     finally:
         os.close(opened)

@@ -6,7 +6,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import NoReturn
 
@@ -98,7 +98,7 @@ Each command has its own --help."""
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True, epilog=_START)
 @click.version_option(__version__, prog_name="lifeseal")
 def root() -> None:
-    r"""Seal an AI system's life cycle: sign, verify, scan, record, load, encrypt, erase, certify.
+    """Seal an AI system's life cycle: sign, verify, scan, record, load, encrypt, erase, certify.
 
     \b
     Exit codes:
@@ -109,7 +109,7 @@ def root() -> None:
         4  destroyed: the key is gone for good
        70  a bug in lifeseal
       130  interrupted or declined
-    """
+    """  # noqa: D301 - click reads the backspace character
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -142,26 +142,36 @@ def _answer(output: Output, arguments: Sequence[str]) -> int:
         result = root.main(args=list(arguments), prog_name="lifeseal", standalone_mode=False, obj=output)
     except Refused as refusal:
         return refusal.code
-    except Declined:
-        output.error(_words(arguments), "Declined", "declined; nothing was done")
-        return _INTERRUPTED
-    except (click.Abort, KeyboardInterrupt):
-        said = "interrupted" if arguments[:1] == ["run"] else "interrupted; nothing is half-written"
-        output.error(_words(arguments), "Interrupted", said)
-        return _INTERRUPTED
+    except (Declined, click.Abort, KeyboardInterrupt) as end:
+        return _told(_INTERRUPTED, output.error, _words(arguments), *_ended(end, arguments))
     except click.UsageError as error:
-        output.usage(error, _words(arguments))
-        return _USAGE
+        return _told(_USAGE, output.usage, error, _words(arguments))
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the command line's edge: every error becomes a sentence and a code
         code = next((number for kind, number in _CODES if isinstance(error, kind)), _BUG)
         if code == _BUG:
-            output.bug(_words(arguments), error)
-        else:
-            output.error(_words(arguments), type(error).__name__, _sentence(error))
-        return code
+            return _told(code, output.bug, _words(arguments), error)
+        return _told(code, output.error, _words(arguments), type(error).__name__, _sentence(error))
     return result if isinstance(result, int) else 0
+
+
+def _ended(end: BaseException, arguments: Sequence[str]) -> tuple[str, str]:
+    if isinstance(end, Declined):
+        return "Declined", "declined; nothing was done"
+    return "Interrupted", "interrupted" if arguments[:1] == ["run"] else "interrupted; nothing is half-written"
+
+
+def _told(code: int, tell: Callable[..., None], *what: object) -> int:
+    """Say why, and return the code; a full disk behind the output does not change the answer."""
+    try:
+        tell(*what)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            click.echo(f"the answer could not be printed: {_sentence(error)}", err=True)
+    return code
 
 
 def _own(arguments: Sequence[str]) -> list[str]:

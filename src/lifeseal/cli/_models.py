@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        "lifeseal keygen --out keys/release --encrypt",
+        "lifeseal keygen --out release --encrypt",
     )
 )
 @click.option("--out", required=True, type=PATH, metavar="DIR/NAME", help="Writes NAME.key (readable by you alone) and NAME.pub.")
@@ -30,7 +30,7 @@ def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphra
     from lifeseal import attestation
 
     if not out.name:
-        raise click.UsageError(f"--out: a name for the key was expected, as keys/release, not {str(out)!r}")
+        raise click.UsageError(f"--out: a name for the key was expected, as release or keys/release, not {str(out)!r}")
     passphrase = secret_from(passphrase_file, prompt="New passphrase" if encrypt else None, confirm=True)
     if encrypt and passphrase is None:
         raise click.UsageError("--encrypt asks on a terminal; elsewhere give --passphrase-file")

@@ -84,7 +84,7 @@ def _configured(config: Path | None, vault: Path) -> str | None:
     if not isinstance(roots, dict) or not all(isinstance(uri, str) for uri in roots.values()):
         raise click.UsageError(f"{path}: [roots] was expected to be a table from vault folders to file:PATH")
     named: dict[str, str] = roots
-    return named.get(str(vault.absolute())) or named.get(str(vault.resolve()))
+    return named.get(str(vault.absolute())) or named.get(os.path.realpath(vault))
 
 
 @click.group()

@@ -13,7 +13,7 @@ from lifeseal.errors import DestroyedError, LifesealError, PolicyError, RolledBa
 from lifeseal.principles import implements, note, now
 
 if TYPE_CHECKING:
-    from lifeseal.erasure import Vault
+    from lifeseal.erasure import Erasure, Vault
 
 
 @attrs.frozen(kw_only=True)
@@ -136,7 +136,7 @@ def dispose(plan: Plan, *, signer: Signer | None, sanitiser: str, custodian: str
         assurance=vault.assurance,
         irreversible_since="unknown",
         assets=plan.assets,
-        limitations=plan.limitations,
+        limitations=plan.limitations + _not_removed(erasure),
     )
     note(vault=vault.id, epoch=erasure.epoch_after, status=disposal.status, trigger=trigger)
     statement = disposal.to_statement()
@@ -205,6 +205,20 @@ def _refuse_unwritable(**texts: str) -> None:
             raise ValueError(f"{name}= is not valid Unicode") from None
         if len(text) > MAX_TEXT:
             raise ValueError(f"{name}= has {len(text)} characters, more than {MAX_TEXT}")
+
+
+def _not_removed(erasure: "Erasure") -> tuple[str, ...]:
+    """Say what of the vault's files outlived the erasure, which rests on the keys alone."""
+    lines = []
+    containers = [name for name in erasure.not_removed if name.startswith("objects/")]
+    registries = [name for name in erasure.not_removed if name.startswith("registry-")]
+    if containers:
+        lines.append(f"{len(containers)} containers could not be unlinked; without their keys they are unreadable.")
+    if "objects" in erasure.not_removed:
+        lines.append("The containers could not be listed, so none was unlinked; without their keys they are unreadable.")
+    if registries:
+        lines.append(f"{len(registries)} old registries could not be unlinked; without the old root they are unreadable.")
+    return tuple(lines)
 
 
 def _limitations(vault: "Vault", assets: list[DisposedAsset]) -> tuple[str, ...]:

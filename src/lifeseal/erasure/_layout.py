@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names in a vault folder, and the bytes that bind each ciphertext to its one place."""
 
+import os
 import re
 from pathlib import Path
 
-from lifeseal._io import Record, canonical, loads, read_bounded
+from lifeseal._io import DiskSource, Record, canonical, loads, read_whole
 from lifeseal.errors import FormatError
 
 FORMAT = b"lifeseal.vault/0"
@@ -26,9 +27,15 @@ def registry_name(epoch: int) -> str:
 
 
 def registry_epochs(folder: Path) -> tuple[int, ...]:
-    """List the epochs whose registries lie in the folder, sorted."""
-    found = (_REGISTRY.fullmatch(path.name) for path in folder.iterdir())
+    """List the epochs whose registries lie in the folder, sorted; only a regular file is one."""
+    with os.scandir(folder) as entries:
+        found = [_REGISTRY.fullmatch(entry.name) for entry in entries if entry.is_file(follow_symlinks=False)]
     return tuple(sorted(int(match[1]) for match in found if match))
+
+
+def stale_registries(folder: Path, epoch: int) -> tuple[str, ...]:
+    """List the names of registries of other epochs, links and pipes included, directories not: they can be unlinked."""
+    return tuple(name for name in _not_directories(folder, _REGISTRY) if name != registry_name(epoch))
 
 
 def object_name(file_id: bytes) -> str:
@@ -37,15 +44,16 @@ def object_name(file_id: bytes) -> str:
 
 
 def object_ids(folder: Path) -> tuple[bytes, ...]:
-    """List the ids of the containers that lie in the folder.
+    """List the ids of the containers that lie in the folder; a directory is none, whatever its name.
 
     Raises:
         FormatError: The place for containers is a link or not a folder.
+        OSError: It cannot be read.
     """
     objects = folder / OBJECTS
     if objects.is_symlink() or not objects.is_dir():
         raise FormatError(str(objects), "a folder was expected")
-    return tuple(bytes.fromhex(path.name) for path in objects.iterdir() if _OBJECT.fullmatch(path.name))
+    return tuple(bytes.fromhex(name) for name in _not_directories(objects, _OBJECT))
 
 
 def group_of(file_id: bytes) -> bytes:
@@ -73,6 +81,29 @@ def description_path(folder: Path) -> Path:
     return folder / _DESCRIPTION
 
 
+def read_file(folder: Path, name: str, *, limit: int) -> bytes:
+    """Read one whole small file of the vault folder; a link is refused, not followed.
+
+    Args:
+        folder: The vault folder.
+        name: In it.
+        limit: Bytes at most.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        FormatError: It is a link or not a regular file, or the vault is not a folder.
+        LimitError: It is larger.
+        OSError: It cannot be read.
+    """
+    with DiskSource(folder) as source:
+        if not source.is_folder:
+            raise FormatError(str(folder), "a folder was expected, so this is no vault")
+        with source.open(name) as reader:
+            return read_whole(reader, where=str(folder / name), limit=limit)
+
+
 def read_description(folder: Path) -> tuple[bytes, str, str]:
     """Read ``vault.json``, which anybody may have written.
 
@@ -83,13 +114,12 @@ def read_description(folder: Path) -> tuple[bytes, str, str]:
         Vault id, kind of the root holder, fingerprint of its key.
 
     Raises:
-        FormatError: It is missing or malformed.
+        FormatError: It is missing, a link or malformed.
         LimitError: It is too large.
     """
-    path = description_path(folder)
-    where = str(path)
+    where = str(description_path(folder))
     try:
-        data = read_bounded(path, limit=_MAX_DESCRIPTION)
+        data = read_file(folder, _DESCRIPTION, limit=_MAX_DESCRIPTION)
     except FileNotFoundError:
         raise FormatError(where, "not there, so this folder is no vault") from None
     document = Record(loads(data, where=where), where=where)
@@ -102,3 +132,8 @@ def read_description(folder: Path) -> tuple[bytes, str, str]:
     if data != describe(vault, kind=kind, fingerprint=fingerprint):
         raise FormatError(where, "the same fields in canonical form were expected")
     return vault, kind, fingerprint
+
+
+def _not_directories(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if pattern.fullmatch(entry.name) and not entry.is_dir(follow_symlinks=False)]

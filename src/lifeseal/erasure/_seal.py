@@ -12,7 +12,7 @@ import attrs
 from lifeseal._io import DiskSource, Progress, ProgressCallback, Secret, remove
 from lifeseal.erasure._container import Place, write_container
 from lifeseal.erasure._index import Index, IndexEntry, parse_index
-from lifeseal.erasure._layout import DATA, GROUP_SIZE, ID_SIZE, INDEX, group_of, object_ids, object_name
+from lifeseal.erasure._layout import DATA, GROUP_SIZE, ID_SIZE, INDEX, group_of, object_ids
 from lifeseal.errors import FormatError, StoreError
 
 
@@ -78,14 +78,6 @@ def write_asset(source: DiskSource, place: Place, key: Secret, group: bytes, *, 
     parse_index(text, index_id=index_id, where=f"{source.where}, index")
     write_container(place, key, index_id, INDEX, _Bytes(text), where=f"{source.where}, index", took=lambda _: None)
     return Sealed(index=index, index_id=index_id, seen=seen)
-
-
-def discard(folder: Path, group: bytes) -> None:
-    """Unlink the containers of an asset that will not be committed, as far as that works; the next writer sweeps the rest."""
-    with contextlib.suppress(OSError, FormatError):
-        for file_id in object_ids(folder):
-            if group_of(file_id) == group:
-                remove(folder / object_name(file_id))
 
 
 def unlink_plaintext(source: DiskSource, sealed: Sealed) -> None:

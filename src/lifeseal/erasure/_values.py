@@ -54,6 +54,8 @@ class Erasure:
         epoch_after: Epoch that opens them no more.
         slots: The destroyed keys; never the names they had.
         time: UTC, RFC 3339; this machine's clock, which can be wrong.
+        not_removed: What the disk would not let go of, as names in the vault folder: containers of no live slot (``objects/…``) and old
+            registries (``registry-…``), unreadable without their keys; ``objects`` alone where the containers could not be listed.
     """
 
     vault: str
@@ -61,3 +63,4 @@ class Erasure:
     epoch_after: int
     slots: tuple[ErasedSlot, ...]
     time: str
+    not_removed: tuple[str, ...] = ()

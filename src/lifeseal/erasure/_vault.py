@@ -13,13 +13,14 @@ import attrs
 
 from lifeseal._io import DiskSource, ProgressCallback, Secret, StrPath, make_folder, remove, replace
 from lifeseal.erasure._asset import SealedAsset
-from lifeseal.erasure._change import State, after_commit, commit, has_leftovers, load
+from lifeseal.erasure._change import State, after_commit, commit, load, refuse_newer
 from lifeseal.erasure._container import Place
-from lifeseal.erasure._layout import ID_SIZE, OBJECTS, describe, description_path, registry_epochs, registry_name
+from lifeseal.erasure._layout import ID_SIZE, OBJECTS, describe, description_path, registry_name
+from lifeseal.erasure._leftovers import discard, free_epoch, orphans
 from lifeseal.erasure._places import refuse_overlap, refuse_root_inside
 from lifeseal.erasure._registry import Registry, Slot
 from lifeseal.erasure._root import RootHolder
-from lifeseal.erasure._seal import discard, new_group, unlink_plaintext, write_asset
+from lifeseal.erasure._seal import new_group, unlink_plaintext, write_asset
 from lifeseal.erasure._unseal import write_plaintext
 from lifeseal.erasure._values import AssetInfo, ErasedSlot, Erasure
 from lifeseal.errors import DestroyedError, RolledBackError, StateError, StoreError
@@ -75,11 +76,11 @@ class Vault:
                 make_folder(folder / OBJECTS, mode=0o700)
                 replace(description_path(folder), describe(vault, kind=root.kind, fingerprint=root.fingerprint), overwrite=False)
                 with Registry.empty() as registry:
-                    epoch = commit(folder, root, registry, vault=vault, over=None)
+                    commit(folder, root, registry, vault=vault, over=None, epoch=1, what="the vault is made")
             except OSError:
                 _undo_create(folder)
                 raise
-        note(vault=vault.hex(), epoch=epoch)
+        note(vault=vault.hex(), epoch=1)
         return cls(folder, root, load(folder, root))
 
     @classmethod
@@ -120,7 +121,7 @@ class Vault:
 
     @property
     def epoch(self) -> int:
-        """Changes so far, creation included, as of the last call."""
+        """Number of the change in force as of the last call; creation is 1, and every change has a higher one."""
         return self._epoch
 
     @property
@@ -166,7 +167,7 @@ class Vault:
         if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
             raise ValueError(f"an asset's name has 1 to {_MAX_NAME} printable characters")
         refuse_overlap(Path(path), self._folder, self._root)
-        with DiskSource(path) as source, self._writing() as state:
+        with DiskSource(path) as source, self._writing(make_room=True) as state:
             slots = list(state.registry.slots)
             number = state.registry.find(name)
             if number is not None and not slots[number].erased:
@@ -174,6 +175,7 @@ class Vault:
             generation = 1 if number is None else slots[number].generation + 1
             number = len(slots) if number is None else number
             group = new_group(self._folder)
+            epoch = free_epoch(self._folder, state.epoch)
             with Secret.random() as key:
                 try:
                     sealed = write_asset(source, self._place(number, generation, name), key, group, progress=progress)
@@ -185,7 +187,7 @@ class Vault:
                 slot = Slot(name=name, generation=generation, erased=0, files=files, size=size, index=sealed.index_id, born_encrypted=False)
                 slots[number:] = [slot, *slots[number + 1 :]]
                 with state.registry.following(tuple(slots), fresh={number: key}) as registry:
-                    epoch = commit(self._folder, self._root, registry, vault=state.vault, over=state.epoch)
+                    self._commit(state, registry, epoch, f"asset {name!r} is sealed")
             note(vault=self.id, epoch=epoch, asset=name, slot=number, generation=generation, files=files, size=size)
             with after_commit(f"{self._folder}: asset {name!r} is sealed at epoch {epoch}"):
                 if remove_plaintext:
@@ -254,13 +256,14 @@ class Vault:
         """Destroy the keys of assets, all in one epoch; nothing brings them back.
 
         The intent is announced, a registry without the keys is written, a fresh root takes the old one's place and is read back; then
-        the containers are unlinked, and the result is checked from the disk.
+        the containers are unlinked, and the result is checked from the disk. What lies in the vault folder stops no erasure: containers
+        that are damaged, or that the disk will not let go of, are left unreadable.
 
         Args:
             names: Live assets, each once.
 
         Returns:
-            What was destroyed, for a certificate.
+            What was destroyed, for a certificate, and what could not be unlinked.
 
         Raises:
             DestroyedError: One was erased before; nothing was changed.
@@ -271,7 +274,7 @@ class Vault:
             TamperedError: The registry was changed, or does not read back.
             TypeError: One string was given instead of several.
             ValueError: No name, or one twice.
-            OSError: The disk refused before the keys were gone.
+            OSError: The disk refused to keep the change; a note says which state is in force.
         """
         if isinstance(names, str):
             raise TypeError("names must be several, such as [name]")
@@ -280,21 +283,22 @@ class Vault:
             raise ValueError("names must be given, each once")
         with self._writing() as state:
             numbers = [self._find_live(state, name) for name in wanted]
+            epoch = free_epoch(self._folder, state.epoch)
             slots = list(state.registry.slots)
             erased = tuple(ErasedSlot(slot=number, generation=slots[number].generation) for number in numbers)
             facts = {"slots": tuple(f"{entry.slot}:{entry.generation}" for entry in erased), "assets": wanted}
             announce("lifeseal.erasure.Vault.erase", ("uk-ai-cop:13.2", "uk-ai-cop:13.1"), vault=self.id, epoch=state.epoch, **facts)
             note(vault=self.id, epoch=state.epoch, **facts)
             for number in numbers:
-                slots[number] = attrs.evolve(slots[number], erased=state.epoch + 1)
+                slots[number] = attrs.evolve(slots[number], erased=epoch)
             before = state.epoch
             with state.registry.following(tuple(slots), fresh={}) as registry:
-                epoch = commit(self._folder, self._root, registry, vault=state.vault, over=before)
+                left = self._commit(state, registry, epoch, "the keys are gone")
             note(epoch_after=epoch)
             with after_commit(f"{self._folder}: the keys are gone at epoch {epoch}"):
                 self._close_assets(set(numbers))
-                self._check_erased(wanted, epoch)
-            return Erasure(vault=self.id, epoch_before=before, epoch_after=epoch, slots=erased, time=now())
+                self._check_erased(wanted)
+            return Erasure(vault=self.id, epoch_before=before, epoch_after=epoch, slots=erased, time=now(), not_removed=left)
 
     @implements(evidences=["5.1"], limits="It lists what was sealed into this vault, not other copies.")
     def assets(self) -> tuple[AssetInfo, ...]:
@@ -330,14 +334,27 @@ class Vault:
         self.close()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[State]:
-        """Hold the root's lock; the state is always read anew, never taken from memory, and an interrupted change is cleared away first."""
+    def _writing(self, *, make_room: bool = False) -> Iterator[State]:
+        """Hold the root's lock; the state is always read anew, never taken from memory.
+
+        Every commit ends with clearing away what an interrupted change left. ``make_room`` does it before as well, with a commit of its
+        own, because until a fresh root is durable a power cut may bring back the one the containers belong to. What that cannot clear
+        stops nothing.
+        """
         with self._root.locked(), self._guard:
             state = self._reload()
-            if has_leftovers(self._folder, state):
-                commit(self._folder, self._root, state.registry, vault=state.vault, over=state.epoch)
+            refuse_newer(self._folder, state.epoch)
+            if make_room and orphans(self._folder, state.registry):
+                with contextlib.suppress(OSError, StoreError):
+                    self._commit(state, state.registry, free_epoch(self._folder, state.epoch), "room was made, and nothing else was changed")
                 state = self._reload()
             yield state
+
+    def _commit(self, state: State, registry: Registry, epoch: int, what: str) -> tuple[str, ...]:
+        left = commit(self._folder, self._root, registry, vault=state.vault, over=state.epoch, epoch=epoch, what=what)
+        if left:
+            note(not_removed=len(left))
+        return left
 
     def _current(self) -> State:
         """Return the state in force, read anew if the root has moved on or this process was forked."""
@@ -392,11 +409,9 @@ class Vault:
             if numbers is None or asset.slot in numbers:
                 asset.close()
 
-    def _check_erased(self, names: Iterable[str], epoch: int) -> None:
+    def _check_erased(self, names: Iterable[str]) -> None:
         """See from the disk alone that the keys are gone."""
         state = self._reload()
-        if registry_epochs(self._folder) != (epoch,):
-            raise StoreError(f"{self._folder}: the keys are gone at epoch {epoch}, but an old registry is still there")
         for name in names:
             with contextlib.suppress(DestroyedError):
                 self._find_live(state, name)

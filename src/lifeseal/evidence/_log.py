@@ -11,9 +11,9 @@ from typing import Literal, Self
 
 import attrs
 
-from lifeseal._io import Appender, StrPath, canonical
+from lifeseal._io import Appender, StrPath, canonical, open_regular
 from lifeseal.errors import FormatError, LifesealError, LimitError, StateError
-from lifeseal.evidence._read import LOG_SCHEMA, MAX_LINE, MAX_TORN, NO_LINE, START_ROOM, last_whole, may_be_start, open_log
+from lifeseal.evidence._read import LOG_SCHEMA, MAX_LINE, MAX_TORN, NO_LINE, START_ROOM, last_whole, may_be_start
 from lifeseal.principles import Event, Fact, implements, now, set_process_sink, sink_for_block
 
 _UNFLUSHED = 512 << 10
@@ -150,7 +150,7 @@ class Log:
         self._flushed = size if self._seen < 0 else self._flushed
         if size == 0:
             return NO_LINE, [_entry("start", {"schema": LOG_SCHEMA, "time": now()})]
-        with open_log(self._path) as file:
+        with os.fdopen(open_regular(self._path), "rb") as file:
             first = file.readline(START_ROOM)
         if not may_be_start(first):
             raise FormatError(f"{self._where}, line 1", "an event log was expected; the file is left as it is")

@@ -3,13 +3,11 @@
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import attrs
 
-from lifeseal._io import Record, StrPath, canonical, loads
+from lifeseal._io import Record, StrPath, canonical, loads, open_regular
 from lifeseal.errors import FormatError, LifesealError, LimitError, RolledBackError, TamperedError
 from lifeseal.principles import Event, Fact, implements, note
 
@@ -100,7 +98,7 @@ def _lines(path: StrPath) -> Iterator[tuple[Record, str, str]]:
     torn = b""
     number = 0
     fault: LifesealError | None = None
-    with open_log(path) as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_TORN + 2), b""), start=1):
             place = f"{where}, line {number}"
             body = line.removesuffix(b"\n")
@@ -127,15 +125,6 @@ def _lines(path: StrPath) -> Iterator[tuple[Record, str, str]]:
         raise FormatError(where, "an event log was expected; the file is empty")
     if fault is not None:
         raise FormatError(f"{where}, line {number}", "the last line is torn; the next writer will close it")
-
-
-def open_log(path: StrPath) -> BinaryIO:
-    """Open a regular file for reading; anything else is refused and never waited for."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise FormatError(os.fspath(path), "an event log was expected, which is a regular file")
-    return os.fdopen(fd, "rb")
 
 
 def may_be_start(line: bytes) -> bool:

@@ -13,6 +13,7 @@ _END = "lets go of what a tagged call opened"
 UNTAGGED: Mapping[str, str] = MappingProxyType(
     {
         "lifeseal.attestation.Bundle.from_bytes": _MEMORY,
+        "lifeseal.attestation.Bundle.refuse_foreign": "looks at what write would replace; write is tagged",
         "lifeseal.attestation.Bundle.to_bytes": _MEMORY,
         "lifeseal.attestation.KeySigner.sign": _PART,
         "lifeseal.attestation.Policy.check": _PROTOCOL,

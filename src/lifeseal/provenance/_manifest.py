@@ -10,7 +10,7 @@ from typing import Self
 
 import attrs
 
-from lifeseal._io import Record, StrPath, canonical, checked_name, loads, read_bounded, replace
+from lifeseal._io import Record, StrPath, canonical, checked_name, loads, read_bounded, refuse_foreign, replace
 from lifeseal.attestation import parse_digest, parse_time
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements
@@ -187,9 +187,10 @@ class Manifest:
             path: The file; its folder must exist.
 
         Raises:
-            FileExistsError: The name is taken by something that is not a regular file.
+            FileExistsError: What lies there is no dataset manifest.
             OSError: The disk refused.
         """
+        refuse_foreign(path, mark=MANIFEST_SCHEMA.encode(), what="dataset manifest")
         replace(path, self.to_bytes())
 
 

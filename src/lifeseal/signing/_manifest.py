@@ -7,7 +7,7 @@ from typing import Self
 
 import attrs
 
-from lifeseal._io import DIGEST_SIZES, HASHES, HashName, Record, checked_name
+from lifeseal._io import DIGEST_SIZES, HASHES, HashName, Record, canonical, checked_name
 from lifeseal.attestation import Purpose, Statement, Subject
 from lifeseal.errors import FormatError
 
@@ -52,6 +52,11 @@ class Manifest:
     def top_names(self) -> frozenset[str]:
         """The first part of each name: files and folders that the signature speaks of."""
         return frozenset(resource.name.partition("/")[0] for resource in self.resources)
+
+    @property
+    def inventory(self) -> bytes:
+        """SHA-256 over names and digests; the root is over digests alone, and where no signature binds the names this must."""
+        return hashlib.sha256(canonical([[resource.name, resource.digest.hex()] for resource in self.resources])).digest()
 
     def to_statement(self, name: str) -> Statement:
         """Write the in-toto statement; equal manifests give equal statements.

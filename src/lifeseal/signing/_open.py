@@ -40,7 +40,7 @@ def open_model(
         policy: Whose signatures count; there is no default.
         signature: The bundle or its path; by default ``model.sig`` in the folder, ``NAME.sig`` beside a file.
         expect: The root digest wanted, ``sha256:`` and 64 hexadecimal digits: "signed by X" is not yet "the model I asked for".
-        waiver: Lets an unsigned model in if it covers its root digest. It never helps against a bad signature.
+        waiver: Lets an unsigned model in if it covers its `Digests.inventory`. It never helps against a bad signature.
         ignore: Further relative paths to leave out.
         allow_unsigned_files: Accept files that the signature does not name; they can be read through nothing here.
 
@@ -204,9 +204,8 @@ def _unsigned(source: Source, waiver: Waiver | None, ignored: frozenset[str], pl
         raise PolicyError(f"{source.where}: unsigned: no signature at {place.where}")
     found = hash_files(source, source.names(ignore=ignored), phase="hashing")
     manifest = Manifest(resources=tuple(Resource(name=entry.name, digest=entry.digest) for entry in found.values()), hash="sha256", ignored=ignored)
-    subject = Subject(name=source.name, sha256=manifest.root)
-    waiver.check(subject.digest, "unsigned")
-    return manifest, subject
+    waiver.check(f"sha256:{manifest.inventory.hex()}", "unsigned")
+    return manifest, Subject(name=source.name, sha256=manifest.root)
 
 
 def _compare_names(source: Source, manifest: Manifest, ignored: frozenset[str], *, allow_unsigned_files: bool) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 """Signing a model."""
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,17 +9,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from lifeseal._io import DiskSource, FileDigest, HashName, ProgressCallback, Source, StrPath, checked_name, hash_files, read_bounded, sweep
+from lifeseal._io import DiskSource, FileDigest, HashName, ProgressCallback, Source, StrPath, checked_name, hash_files, sweep
 from lifeseal.attestation import Bundle, Signer, sign_statement
-from lifeseal.errors import FormatError, LimitError
+from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
 from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, Manifest, Resource, ignore_set
 from lifeseal.signing._model import FileEntry
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-
-_MAX_BUNDLE = 192 << 20
 
 
 @attrs.frozen(kw_only=True)
@@ -37,9 +34,13 @@ class Digests:
 
     @property
     def root(self) -> str:
-        """The root digest of a model that has just these files, ``sha256:`` and 64 hexadecimal digits."""
-        manifest = _manifest(self.files, self.hash, frozenset())
-        return f"sha256:{manifest.root.hex()}"
+        """The root digest of a model that has just these files, ``sha256:`` and 64 hexadecimal digits; it is over contents, not names."""
+        return f"sha256:{_manifest(self.files, self.hash, frozenset()).root.hex()}"
+
+    @property
+    def inventory(self) -> str:
+        """A digest over names and contents: what a waiver for an unsigned model covers, because no signature binds its names."""
+        return f"sha256:{_manifest(self.files, self.hash, frozenset()).inventory.hex()}"
 
 
 @implements(evidences=("8.1.2", "5.2"), limits="A digest vouches for nothing until somebody signs it.")
@@ -121,7 +122,7 @@ def sign(
         source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
         note(model=source.where)
         target = Path(out) if out is not None else _default_place(source)
-        _refuse_overwriting(target)
+        Bundle.refuse_foreign(target)
         sweep(target.parent)  # what a killed run left there must not be signed
         called = checked_name(source.name, where=source.where)
         ignored = ignore_set(ignore, where=source.where) | VERSION_CONTROL | _own_names(source, target)
@@ -144,18 +145,6 @@ def _default_place(source: Source) -> Path:
     if not isinstance(source, DiskSource):
         raise TypeError("out= must say where the signature goes, because the model is not on disk")
     return source.path / SIGNATURE_NAME if source.is_folder else source.path.with_name(source.path.name + ".sig")
-
-
-def _refuse_overwriting(target: Path) -> None:
-    """Refuse to put a signature in place of anything but an older one."""
-    try:
-        start = read_bounded(target, limit=_MAX_BUNDLE)
-    except FileNotFoundError:
-        return
-    except (FormatError, LimitError):
-        start = b""
-    if not start.lstrip().startswith(b"{") or b"application/vnd.dev.sigstore.bundle" not in start:
-        raise FileExistsError(errno.EEXIST, "is there and is no signature, so it is not replaced", str(target))
 
 
 def _given(source: Source, names: Iterable[str], digests: Iterable[Digests], algorithm: HashName) -> dict[str, FileEntry]:
@@ -188,6 +177,6 @@ def _own_names(source: Source, target: Path | None) -> frozenset[str]:
         return frozenset({SIGNATURE_NAME})
     if target is None or not source.is_folder:
         return frozenset()
-    placed, folder = target.parent.resolve() / target.name, source.path.resolve()
+    placed, folder = Path(os.path.realpath(target.parent)) / target.name, Path(os.path.realpath(source.path))
     inside = {placed.relative_to(folder).as_posix()} if folder in placed.parents else set()
     return frozenset({SIGNATURE_NAME} | inside)
