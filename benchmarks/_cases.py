@@ -23,6 +23,27 @@ _ENGINE = (
     "with DiskSource(sys.argv[1]) as s: hash_files(s, s.names(), algorithm=sys.argv[2], threads=int(sys.argv[3]))"
 )
 
+_IN_TEMP = "import os, sys, tempfile\nwith tempfile.TemporaryDirectory(dir=sys.argv[2]) as t:\n  "
+_SEAL = _IN_TEMP + (
+    "from lifeseal.erasure import FileRoot, Vault\n"
+    "  with Vault.create(f'{t}/vault', root=FileRoot(f'{t}/root')) as v: v.seal(sys.argv[1], 'asset').close()"
+)
+_COPY = _IN_TEMP + (
+    "import shutil\n  for e in os.scandir(sys.argv[1]):\n    shutil.copyfile(e.path, f'{t}/{e.name}')\n"
+    "    with open(f'{t}/{e.name}', 'rb') as f: os.fsync(f.fileno())"
+)
+_STREAM = _IN_TEMP + (
+    "from cryptography.cobblestone import Cobblestone256Encryptor as E\n  for e in os.scandir(sys.argv[1]):\n"
+    "    c = E(E.generate_key(), context=b'bench')\n"
+    "    with open(e.path, 'rb', 0) as f, open(f'{t}/{e.name}', 'wb', 0) as g:\n"
+    "      while p := f.read(1 << 20): g.write(c.update(p))\n      g.write(c.finalize()); os.fsync(g.fileno())"
+)
+_AEAD = (
+    "import os, sys; from cryptography.hazmat.primitives.ciphers.aead import AESGCM; a = AESGCM(bytes(32)); n = 0\n"
+    "for e in os.scandir(sys.argv[1]):\n  with open(e.path, 'rb', 0) as f:\n"
+    "    while p := f.read(1 << 20): a.encrypt(n.to_bytes(12, 'big'), p, None); n += 1"
+)
+
 
 @attrs.frozen(kw_only=True)
 class Options:
@@ -99,4 +120,19 @@ def _verify(case: str, model: Path, key: Path, options: Options, *, exit_code: i
     return compare(case, contenders, references=["model_signing verify", "sha256 alone", "reading"], runs=options.runs)
 
 
-CASES: dict[str, Callable[[Options], list[Row]]] = {"import": measure_import, "hash": measure_hash, "verify": measure_verify}
+def measure_seal(options: Options) -> list[Row]:
+    """Seal a folder into a new vault, read back and compared, against the bare cipher stream to disk; floors: copy, raw AEAD, reading."""
+    folder = str(make_files(options.folder / "seal", count=4, size=options.mib * 2**20 // 4))
+    place = str(options.folder)
+    contenders = [
+        Contender(name="lifeseal seal", command=(sys.executable, "-c", _SEAL, folder, place)),
+        Contender(name="cryptography, Cobblestone-256 stream", command=(sys.executable, "-c", _STREAM, folder, place)),
+        Contender(name="copy", command=(sys.executable, "-c", _COPY, folder, place)),
+        Contender(name="AES-256-GCM in memory", command=(sys.executable, "-c", _AEAD, folder)),
+        Contender(name="reading", command=(sys.executable, "-c", _READ_ALL, folder)),
+    ]
+    references = ["cryptography, Cobblestone-256 stream", "copy", "AES-256-GCM in memory"]
+    return compare(f"seal {options.mib} MiB in 4 files", contenders, references=references, runs=options.runs)
+
+
+CASES: dict[str, Callable[[Options], list[Row]]] = {"import": measure_import, "hash": measure_hash, "verify": measure_verify, "seal": measure_seal}

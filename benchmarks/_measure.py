@@ -53,6 +53,7 @@ class Row:
 # A child's peak memory counts that of the process it was started from, so a small one starts it and measures.
 _LAUNCHER = """
 import os, sys, time
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # with it every run would compile its modules anew
 started = time.perf_counter()
 _, status, usage = os.wait4(os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ), 0)
 wall = time.perf_counter() - started

@@ -236,8 +236,10 @@ def test_recording_never_replaces_what_is_no_manifest(cli, home):
     assert cli(*words, "--out", home / "fresh.json").code == 0
     assert cli(*words, "--out", home / "fresh.json").code == 0  # an older manifest is replaced
     (home / "fresh.json.sig").write_bytes(b"something else")
+    unchanged = (home / "fresh.json").read_bytes()
     assert cli(*words, "--out", home / "fresh.json", "--key", home / "k.key").code == 2
     assert (home / "fresh.json.sig").read_bytes() == b"something else"
+    assert unchanged == (home / "fresh.json").read_bytes()
 
 
 def test_a_link_that_leads_to_itself_is_wrong_input(cli, home):

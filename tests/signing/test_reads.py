@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lifeseal import signing
 from lifeseal._io import DiskSource
-from lifeseal.errors import DigestMismatchError
+from lifeseal.errors import DigestMismatchError, LimitError
 
 CONTENT = bytes(range(256)) * 40
 PIECE = 1 << 20
@@ -292,3 +292,13 @@ def test_verify_tells_a_file_that_changes_under_it(folder, source, policy):
     source.meddle = lambda: MEDDLING["overwritten"](folder / "f")
     with pytest.raises(DigestMismatchError, match="1 changed: 'f'"):
         opened.verify()
+
+
+def test_a_file_swapped_for_one_larger_than_memory_is_refused_unread(model, signer, policy):
+    signing.sign(model, signer=signer)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    os.truncate(model / "config.json", memory + 1)
+    with signing.open_model(model, policy=policy) as opened:
+        with pytest.raises(LimitError, match=r"'config.json'"):
+            opened.read("config.json")
+        assert opened.read("weights-2") == b"2"

@@ -18,7 +18,7 @@ from lifeseal._io._hashing import (
     read_through,
     read_whole,
 )
-from lifeseal._io._memory import Secret
+from lifeseal._io._memory import Secret, refuse_beyond_memory
 from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._source import DiskSource, Reader, Source, checked_name, open_regular, read_bounded, refuse_foreign
 from lifeseal._io._strict import Record, canonical, decode_base64, encode_base64, loads, parse_hex
@@ -54,6 +54,7 @@ __all__ = [
     "read_bounded",
     "read_through",
     "read_whole",
+    "refuse_beyond_memory",
     "refuse_foreign",
     "remove",
     "replace",

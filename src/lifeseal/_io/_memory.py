@@ -4,6 +4,7 @@
 import contextlib
 import hmac
 import mmap
+import os
 import pathlib
 from typing import NoReturn, Self
 
@@ -130,6 +131,21 @@ class Secret:
         self.__reduce__()
 
     __hash__ = object.__hash__
+
+
+def refuse_beyond_memory(size: int, *, where: str) -> None:
+    """Refuse to fill memory with more than this machine has: a sparse file claims any size for nothing.
+
+    Args:
+        size: Bytes that are about to be allocated.
+        where: Name for error messages.
+
+    Raises:
+        LimitError: It is more than the machine's memory.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise LimitError(where, limit=memory, seen=size)
 
 
 def _protect(memory: mmap.mmap) -> None:

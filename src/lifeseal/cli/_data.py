@@ -59,6 +59,8 @@ def record(
     called = name or Path(os.path.realpath(paths[0])).name
     refuse_half_unicode({"--name (by default the first path's)": called})
     signer = None if key is None else load_signer(key, passphrase_file)
+    if signer is not None:
+        attestation.Bundle.refuse_foreign(f"{out}.sig")
     when = dt.datetime.now(dt.UTC) if obtained is None else attestation.parse_time(obtained, where="--obtained")
     description = provenance.Description(name=called, source=source, obtained=when, licence=licence, notes=notes)
     origins = [provenance.Manifest.load(path) for path in derived_from]

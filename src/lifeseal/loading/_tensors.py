@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensors out of a signed model: each file is read once, and used only when its digest has matched."""
 
-import os
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from lifeseal._io import Progress, ProgressCallback, require
-from lifeseal.errors import FormatError, LimitError
+from lifeseal._io import Progress, ProgressCallback, refuse_beyond_memory, require
+from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
 from lifeseal.serialization import parse_header_bytes, tensor_from_bytes
 from lifeseal.signing import FileEntry, SignedModel
@@ -63,9 +62,7 @@ def load_tensors(
     numpy = require("numpy", extra=framework)
     chosen = _chosen(signed, files)
     total = sum(entry.size for entry in chosen)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if total > memory:
-        raise LimitError(f"model {signed.subject.name!r}", limit=memory, seen=total)
+    refuse_beyond_memory(total, where=f"model {signed.subject.name!r}")
     wanted = None if names is None else set(names)
     note(subject=signed.subject.digest, files=len(chosen), size=total)
     found: dict[str, Any] = {}

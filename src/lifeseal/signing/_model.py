@@ -7,7 +7,7 @@ from typing import Self
 
 import attrs
 
-from lifeseal._io import Buffer, Hasher, ProgressCallback, Reader, Source, available_cores, hash_files, new_hasher
+from lifeseal._io import Buffer, Hasher, ProgressCallback, Reader, Source, available_cores, hash_files, new_hasher, refuse_beyond_memory
 from lifeseal.attestation import SignerInfo, Subject, Waiver
 from lifeseal.errors import DigestMismatchError
 from lifeseal.principles import implements, note
@@ -117,8 +117,10 @@ class SignedModel:
         Raises:
             DigestMismatchError: The content is not what was signed.
             KeyError: The signature names no such file.
+            LimitError: It is larger than this machine's memory.
             OSError: It cannot be read.
         """
+        refuse_beyond_memory(self._entry(name).size, where=f"{self._source.where}: {name!r}")
         buffer = bytearray(self._entry(name).size)
         self._fill(name, memoryview(buffer), 0)
         return bytes(buffer)
