@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from lifeseal import evidence
+from lifeseal import evidence, provenance
 from lifeseal.cli import _main
 
 
@@ -251,3 +251,10 @@ def test_a_link_that_leads_to_itself_is_wrong_input(cli, home):
         answer = cli(*words)
         assert answer.code == 2, answer
         assert "loop" in answer.err
+
+
+def test_a_source_or_licence_that_nobody_stated_is_said_to_be_missing(cli, home):
+    answer = cli("data", "record", home / "data", "--out", home / "bare.json", "--licence", "MIT")
+    assert answer.code == 0
+    assert "not stated: --source; the Code asks for them" in answer.out
+    assert provenance.Manifest.load(home / "bare.json").description.source == "NOASSERTION"

@@ -11,6 +11,8 @@ from lifeseal.cli._models import load_signer
 from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode, same_file
 from lifeseal.cli._output import Output, counted
 
+_UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
+
 
 @click.group()
 def data() -> None:
@@ -25,8 +27,8 @@ def data() -> None:
 )
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
 @click.option("--out", required=True, type=PATH, help="The manifest to write; outside the data.")
-@click.option("--source", required=True, help="URL the data came from, or what stands for one.")
-@click.option("--licence", required=True, help="SPDX licence expression, or LicenseRef-….")
+@click.option("--source", default=_UNSTATED, help="URL the data came from, or what stands for one.")
+@click.option("--licence", default=_UNSTATED, help="SPDX licence expression, or LicenseRef-….")
 @click.option("--name", help="What to call the data; by default the first path's name.")
 @click.option("--obtained", metavar="TIME", help="When it was obtained, as 2026-12-31T23:59:59Z; by default now.")
 @click.option("--derived-from", multiple=True, type=PATH, metavar="MANIFEST", help="Manifest the data was made from. Repeatable.")
@@ -72,6 +74,9 @@ def record(
         f"manifest   {out}",
         f"digest     {manifest.digest}",
     ]
+    unstated = [f"--{word}" for word, said in (("source", source), ("licence", licence)) if said == _UNSTATED]
+    if unstated:
+        lines.append(f"not stated: {' and '.join(unstated)}; the Code asks for them (8.2.1)")
     if signer is not None:
         provenance.sign(manifest, signer=signer).write(f"{out}.sig")
         lines.append(f"signature  {out}.sig")
