@@ -74,6 +74,33 @@ def test_what_an_erasure_does_not_reach_is_said(desk, end):
         assert said in text
 
 
+def test_containers_that_could_not_be_unlinked_are_stated(desk, end, monkeypatch):
+    clean = end(desk.vault, ["other"]).disposal
+    assert "unlinked" not in "\n".join(clean.limitations)
+
+    def refuse(path):
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lifeseal.erasure._leftovers.remove", refuse)
+        found = end(desk.vault, ["model"]).disposal
+    assert found.status == "completed"
+    assert found.limitations[-2:] == (
+        "3 containers could not be unlinked; without their keys they are unreadable.",
+        "1 old registries could not be unlinked; without the old root they are unreadable.",
+    )
+
+
+def test_containers_that_could_not_be_listed_are_stated(desk, end):
+    planned = disposal.plan(desk.vault, ["model"])
+    (desk.place / "vault" / "objects").rename(desk.place / "moved")
+    found = end(desk.vault, planned=planned).disposal
+    assert (found.status, found.limitations[-1]) == (
+        "completed",
+        "The containers could not be listed, so none was unlinked; without their keys they are unreadable.",
+    )
+
+
 def test_an_asset_is_not_erased_twice(desk, end):
     planned = disposal.plan(desk.vault, ["model"])
     end(desk.vault, planned=planned)

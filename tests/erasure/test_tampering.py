@@ -4,7 +4,7 @@
 import pytest
 
 from lifeseal.erasure import Vault
-from lifeseal.errors import CredentialError, FormatError, StoreError, TamperedError
+from lifeseal.errors import CredentialError, DestroyedError, FormatError, StoreError, TamperedError
 
 FLIPS = (0x01, 0x80)
 
@@ -156,7 +156,7 @@ def test_a_missing_container_is_unavailable(desk, tmp_path):
         assert not (tmp_path / "out").exists()
 
 
-def test_a_linked_container_or_container_folder_is_refused(desk, tmp_path):
+def test_a_linked_container_is_refused_and_a_linked_folder_of_them_left_alone(desk, tmp_path):
     with desk.create() as vault:
         vault.seal(desk.model, "model")
         path = container_of(desk, 76800)
@@ -168,9 +168,48 @@ def test_a_linked_container_or_container_folder_is_refused(desk, tmp_path):
         (tmp_path / "moved").rename(path)
         (desk.folder / "objects").rename(tmp_path / "objects")
         (desk.folder / "objects").symlink_to(tmp_path / "objects")
-        with pytest.raises(FormatError):
-            vault.erase(["model"])
+        with pytest.raises(FormatError, match="a folder was expected"):
+            vault.seal(desk.model, "other")
+        with pytest.raises(FormatError, match="symbolic link"):
+            vault.unseal("model", tmp_path / "out")
+        assert vault.erase(["model"]).not_removed == ("objects",)
+        with pytest.raises(DestroyedError):
+            vault.asset("model")
         assert len(list((tmp_path / "objects").iterdir())) == 4
+
+
+@pytest.mark.parametrize("name", ["vault.json", "registry-0000000000000002"])
+def test_a_description_or_registry_that_is_a_link_is_refused(small, tmp_path, name):
+    path = small.folder / name
+    path.rename(tmp_path / "moved")
+    path.symlink_to(tmp_path / "moved")
+    with pytest.raises(FormatError, match=rf"{name}.*symbolic link"):
+        small.open()
+    path.unlink()
+    (tmp_path / "moved").rename(path)
+    small.open().close()
+
+
+@pytest.mark.parametrize("name", ["vault.json", "registry-0000000000000002"])
+def test_a_description_or_registry_that_is_a_folder_is_refused(small, tmp_path, name):
+    path = small.folder / name
+    path.rename(tmp_path / "moved")
+    path.mkdir()
+    with pytest.raises(FormatError, match=rf"{name}.*regular file was expected"):
+        small.open()
+    path.rmdir()
+    (tmp_path / "moved").rename(path)
+    small.open().close()
+
+
+def test_a_vault_that_is_a_file_is_refused(small, tmp_path):
+    """A description beside it is not its own."""
+    (tmp_path / "vault.json").write_bytes((small.folder / "vault.json").read_bytes())
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FormatError, match="a folder was expected"):
+        Vault.open(tmp_path / "file", root=small.root)
+    (tmp_path / "link").symlink_to(small.folder)
+    Vault.open(tmp_path / "link", root=small.root).close()
 
 
 def test_an_old_registry_under_a_new_name_is_tampering(desk):

@@ -26,22 +26,21 @@ def free_epoch(folder: Path, after: int) -> int:
     return epoch
 
 
-def orphans(folder: Path, registry: Registry) -> tuple[bytes, ...]:
-    """List the containers that belong to no live slot.
+def are_left(folder: Path, registry: Registry, *, epoch: int) -> bool:
+    """Tell whether an interrupted change left registries of other epochs, or containers of no live slot.
 
     Args:
         folder: The vault folder.
         registry: What is in force.
+        epoch: Its epoch.
 
     Returns:
-        Their ids.
+        True if it did; what cannot be listed counts as nothing.
 
     Raises:
-        FormatError: The place for containers is a link or not a folder.
-        OSError: It cannot be read.
+        OSError: The vault folder cannot be listed.
     """
-    live = {group_of(slot.index) for slot in registry.slots if not slot.erased}
-    return tuple(file_id for file_id in object_ids(folder) if group_of(file_id) not in live)
+    return bool(stale_registries(folder, epoch) or _orphans(folder, registry))
 
 
 def clear(folder: Path, registry: Registry, *, epoch: int) -> tuple[str, ...]:
@@ -59,11 +58,8 @@ def clear(folder: Path, registry: Registry, *, epoch: int) -> tuple[str, ...]:
         OSError: The vault folder cannot be listed.
     """
     left = unlink(folder, stale_registries(folder, epoch))
-    try:
-        ids = orphans(folder, registry)
-    except (FormatError, OSError):
-        return tuple(sorted([*left, OBJECTS]))
-    return tuple(sorted([*left, *unlink(folder, map(object_name, ids))]))
+    ids = _orphans(folder, registry)
+    return tuple(sorted([*left, *([OBJECTS] if ids is None else unlink(folder, map(object_name, ids)))]))
 
 
 def discard(folder: Path, group: bytes) -> None:
@@ -92,6 +88,16 @@ def unlink(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
         except OSError:
             left.append(name)
     return tuple(left)
+
+
+def _orphans(folder: Path, registry: Registry) -> tuple[bytes, ...] | None:
+    """List the containers that belong to no live slot; None if they cannot be listed."""
+    try:
+        ids = object_ids(folder)
+    except (FormatError, OSError):
+        return None
+    live = {group_of(slot.index) for slot in registry.slots if not slot.erased}
+    return tuple(file_id for file_id in ids if group_of(file_id) not in live)
 
 
 def _is_directory(path: Path) -> bool:

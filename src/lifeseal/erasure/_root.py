@@ -14,6 +14,7 @@ import attrs
 
 from lifeseal._io import Appender, Secret, StrPath, replace
 from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
+from lifeseal.principles import implements, note
 
 _MAGIC = b"lifeseal.root/0\n"
 _VAULT = slice(16, 32)
@@ -131,6 +132,9 @@ class FileRoot:
         finally:
             os.close(fd)
 
+    @implements(
+        "5.4.2", evidences=("13.2",), limits="The name holds the new root; copies of the old file and old disk blocks may still hold the old one."
+    )
     def replace(self, new: HeldRoot, *, over: int | None) -> None:
         """Put a new root into the file, durably and in one step. Call it within `locked`.
 
@@ -143,6 +147,7 @@ class FileRoot:
             StateError: The file holds another epoch or another vault's root.
             OSError: The disk refused.
         """
+        note(vault=new.vault.hex(), epoch=new.epoch)
         if over is not None:
             with self.read() as old:
                 if (old.vault, old.epoch) != (new.vault, over):

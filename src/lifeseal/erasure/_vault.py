@@ -16,7 +16,7 @@ from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._change import State, after_commit, commit, load, refuse_newer
 from lifeseal.erasure._container import Place
 from lifeseal.erasure._layout import ID_SIZE, OBJECTS, describe, description_path, registry_name
-from lifeseal.erasure._leftovers import discard, free_epoch, orphans
+from lifeseal.erasure._leftovers import are_left, discard, free_epoch
 from lifeseal.erasure._places import refuse_overlap, refuse_root_inside
 from lifeseal.erasure._registry import Registry, Slot
 from lifeseal.erasure._root import RootHolder
@@ -167,7 +167,7 @@ class Vault:
         if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
             raise ValueError(f"an asset's name has 1 to {_MAX_NAME} printable characters")
         refuse_overlap(Path(path), self._folder, self._root)
-        with DiskSource(path) as source, self._writing(make_room=True) as state:
+        with DiskSource(path) as source, self._writing() as state:
             slots = list(state.registry.slots)
             number = state.registry.find(name)
             if number is not None and not slots[number].erased:
@@ -175,7 +175,6 @@ class Vault:
             generation = 1 if number is None else slots[number].generation + 1
             number = len(slots) if number is None else number
             group = new_group(self._folder)
-            epoch = free_epoch(self._folder, state.epoch)
             with Secret.random() as key:
                 try:
                     sealed = write_asset(source, self._place(number, generation, name), key, group, progress=progress)
@@ -184,6 +183,7 @@ class Vault:
                     raise
                 size = sum(entry.size for entry in sealed.index.entries)
                 files = len(sealed.index.entries)
+                epoch = free_epoch(self._folder, state.epoch)
                 slot = Slot(name=name, generation=generation, erased=0, files=files, size=size, index=sealed.index_id, born_encrypted=False)
                 slots[number:] = [slot, *slots[number + 1 :]]
                 with state.registry.following(tuple(slots), fresh={number: key}) as registry:
@@ -334,19 +334,19 @@ class Vault:
         self.close()
 
     @contextlib.contextmanager
-    def _writing(self, *, make_room: bool = False) -> Iterator[State]:
+    def _writing(self) -> Iterator[State]:
         """Hold the root's lock; the state is always read anew, never taken from memory.
 
-        Every commit ends with clearing away what an interrupted change left. ``make_room`` does it before as well, with a commit of its
-        own, because until a fresh root is durable a power cut may bring back the one the containers belong to. What that cannot clear
-        stops nothing.
+        What an interrupted change left is cleared away first, after a fresh root is durable: until then a power cut may bring back the one
+        it belongs to. What cannot be unlinked stops nothing.
         """
         with self._root.locked(), self._guard:
             state = self._reload()
             refuse_newer(self._folder, state.epoch)
-            if make_room and orphans(self._folder, state.registry):
-                with contextlib.suppress(OSError, StoreError):
-                    self._commit(state, state.registry, free_epoch(self._folder, state.epoch), "room was made, and nothing else was changed")
+            if are_left(self._folder, state.registry, epoch=state.epoch):
+                epoch = free_epoch(self._folder, state.epoch)
+                what = "every asset is as it was"
+                commit(self._folder, self._root, state.registry, vault=state.vault, over=state.epoch, epoch=epoch, what=what)
                 state = self._reload()
             yield state
 
