@@ -14,7 +14,6 @@ import attrs
 
 from lifeseal._io import Appender, Secret, StrPath, replace
 from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
-from lifeseal.principles import implements, note
 
 _MAGIC = b"lifeseal.root/0\n"
 _VAULT = slice(16, 32)
@@ -132,9 +131,6 @@ class FileRoot:
         finally:
             os.close(fd)
 
-    @implements(
-        "5.4.2", evidences=("13.2",), limits="The name holds the new root; copies of the old file and old disk blocks may still hold the old one."
-    )
     def replace(self, new: HeldRoot, *, over: int | None) -> None:
         """Put a new root into the file, durably and in one step. Call it within `locked`.
 
@@ -147,7 +143,6 @@ class FileRoot:
             StateError: The file holds another epoch or another vault's root.
             OSError: The disk refused.
         """
-        note(vault=new.vault.hex(), epoch=new.epoch)
         if over is not None:
             with self.read() as old:
                 if (old.vault, old.epoch) != (new.vault, over):

@@ -8,6 +8,7 @@ _MEMORY = "works on values in memory; the function that reads or writes the file
 _PART = "part of a tagged call, which emits the event"
 _PROTOCOL = "a protocol's method; the function that uses it is tagged"
 _CATALOGUE = "the catalogue and the tags themselves"
+_HOLDER = "for the vault, whose calls are tagged: an event between commit and check could fail a change that has been made"
 _END = "lets go of what a tagged call opened"
 
 UNTAGGED: Mapping[str, str] = MappingProxyType(
@@ -37,7 +38,8 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.provenance.Manifest.from_bytes": _MEMORY,
         "lifeseal.provenance.Manifest.to_bytes": _MEMORY,
         "lifeseal.erasure.FileRoot.locked": _PART,
-        "lifeseal.erasure.FileRoot.read": "every step of a vault's tagged calls reads it",
+        "lifeseal.erasure.FileRoot.read": _HOLDER,
+        "lifeseal.erasure.FileRoot.replace": _HOLDER,
         "lifeseal.erasure.SealedAsset.close": _END,
         "lifeseal.erasure.SealedAsset.names": _PART,
         "lifeseal.erasure.SealedAsset.open": _PART,
