@@ -140,7 +140,7 @@ BAD = {
     bad_signature: (SignatureError, "does not verify"),
     strangers_signature: (PolicyError, "another signer's"),
     corrupt_signature: (FormatError, "model.sig, line 1 column"),
-    empty_signature: (FormatError, "model.sig, line 1 column 1: not valid JSON"),
+    empty_signature: (FormatError, "model.sig, line 1 column 1: a signature bundle was expected"),
     folder_as_signature: (FormatError, "'model.sig': a regular file was expected, not a folder"),
     link_as_signature: (FormatError, "'model.sig': a regular file was expected, not a symbolic link"),
     fifo_as_signature: (FormatError, "'model.sig': a regular file was expected, not a FIFO"),

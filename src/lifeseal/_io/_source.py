@@ -281,12 +281,13 @@ def checked_name(name: str, *, where: str) -> str:
     return name
 
 
-def read_bounded(path: StrPath, *, limit: int) -> bytes:
+def read_bounded(path: StrPath, *, limit: int, what: str = "") -> bytes:
     """Read one whole small file.
 
     Args:
         path: A regular file.
         limit: Bytes at most.
+        what: What should be there, for a note on an error.
 
     Returns:
         Its bytes.
@@ -296,6 +297,15 @@ def read_bounded(path: StrPath, *, limit: int) -> bytes:
         LimitError: It is larger.
         OSError: It cannot be read.
     """
+    try:
+        return _read_bounded(path, limit=limit)
+    except (FormatError, OSError) as error:
+        if what:
+            error.add_note(f"{what} was expected there")
+        raise
+
+
+def _read_bounded(path: StrPath, *, limit: int) -> bytes:
     with os.fdopen(open_regular(path), "rb") as file:
         try:
             data = file.read(limit + 1)

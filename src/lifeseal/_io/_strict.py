@@ -34,6 +34,7 @@ def loads(
     max_depth: int = MAX_DEPTH,
     max_items: int = MAX_ITEMS,
     floats: bool = False,
+    what: str = "a JSON document",
 ) -> object:
     """Parse JSON that has exactly one meaning.
 
@@ -47,6 +48,7 @@ def loads(
         max_depth: Bound on nested arrays and objects.
         max_items: Bound on values, which is what memory is spent on.
         floats: Accept finite numbers with a fraction or exponent.
+        what: What should be there, for error messages.
 
     Returns:
         Dicts, lists, strings, integers, booleans, None (and floats if asked for).
@@ -60,13 +62,13 @@ def loads(
     if len(data) > max_bytes:
         raise LimitError(where, limit=max_bytes, seen=len(data))
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise FormatError(where, "starts with a byte order mark; JSON here is plain UTF-8")
+        raise FormatError(where, f"{what} was expected, in plain UTF-8; this starts with a byte order mark")
     _bound_shape(data, where=where, max_depth=max_depth, max_items=max_items)
 
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FormatError(f"{where}, byte {error.start}", "not valid UTF-8") from None
+        raise FormatError(f"{where}, byte {error.start}", f"{what} was expected; this is not valid UTF-8") from None
     rules = _Rules(where)
     try:
         value: object = json.loads(
@@ -77,7 +79,9 @@ def loads(
             parse_int=rules.integer,
         )
     except json.JSONDecodeError as error:
-        raise FormatError(f"{where}, line {error.lineno} column {error.colno}", f"not valid JSON ({error.msg})") from None
+        raise FormatError(
+            f"{where}, line {error.lineno} column {error.colno}", f"{what} was expected; this is not valid JSON ({error.msg})"
+        ) from None
     if b"\\u" in data:
         _no_lone_surrogates(value, where=where)
     return value

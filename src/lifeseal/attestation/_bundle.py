@@ -141,7 +141,7 @@ class Bundle:
             FormatError: It is not a Sigstore bundle v0.3 with exactly one DSSE signature.
             LimitError: It is larger than 192 MiB.
         """
-        record = Record(loads(data, where=where, max_bytes=MAX_BUNDLE, max_items=_MAX_ITEMS), where=where)
+        record = Record(loads(data, where=where, max_bytes=MAX_BUNDLE, max_items=_MAX_ITEMS, what="a signature bundle"), where=where)
         record.take_const("mediaType", BUNDLE_TYPE)
         material = _material(record.take_record("verificationMaterial"))
         envelope = _envelope(record.take_record("dsseEnvelope"))
@@ -164,7 +164,7 @@ class Bundle:
             LimitError: It is larger than 192 MiB.
             OSError: It cannot be read.
         """
-        return cls.from_bytes(read_bounded(path, limit=MAX_BUNDLE), where=os.fspath(path))
+        return cls.from_bytes(read_bounded(path, limit=MAX_BUNDLE, what="a signature bundle"), where=os.fspath(path))
 
     @implements(evidences=("5.2", "8.1.2"), limits="Publishing it beside the artefact is up to the caller.")
     def write(self, path: StrPath, *, overwrite: bool = True) -> None:

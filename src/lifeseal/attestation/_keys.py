@@ -105,7 +105,7 @@ class KeySigner:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         where = os.fspath(path)
-        data = read_bounded(path, limit=_MAX_KEY_FILE)
+        data = read_bounded(path, limit=_MAX_KEY_FILE, what="a private key")
         if data.count(b"-----BEGIN ") > 1 and b"EC PARAMETERS" not in data:
             raise FormatError(where, "one private key was expected, not several PEM blocks")
         encrypted = b"ENCRYPTED" in data
@@ -192,7 +192,7 @@ class TrustedKey:
             LimitError: The file is larger than 64 KiB.
             OSError: It cannot be read.
         """
-        key = cls(_public_from_pem(read_bounded(path, limit=_MAX_KEY_FILE), where=os.fspath(path)))
+        key = cls(_public_from_pem(read_bounded(path, limit=_MAX_KEY_FILE, what="a public key"), where=os.fspath(path)))
         note(key=key.fingerprint)
         return key
 

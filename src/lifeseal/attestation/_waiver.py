@@ -95,7 +95,7 @@ class Waiver:
             FormatError: It is not a waiver.
             LimitError: It, or a text in it, is longer than allowed.
         """
-        record = Record(loads(data, where=where, max_bytes=_MAX_WAIVER), where=where)
+        record = Record(loads(data, where=where, max_bytes=_MAX_WAIVER, what="a waiver"), where=where)
         record.take_const("schema", WAIVER_SCHEMA)
         covers, allows = record.take_strs("covers"), record.take_strs("allows")
         reason, owner, risk = (record.take_str(name, max_length=_MAX_TEXT) for name in ("reason", "owner", "risk"))
@@ -125,7 +125,7 @@ class Waiver:
             LimitError: It is larger than 1 MiB.
             OSError: It cannot be read.
         """
-        return cls.from_bytes(read_bounded(path, limit=_MAX_WAIVER), where=os.fspath(path))
+        return cls.from_bytes(read_bounded(path, limit=_MAX_WAIVER, what="a waiver"), where=os.fspath(path))
 
     @implements("7.2", limits="It writes the justification down; it does not judge it.")
     def write(self, path: StrPath, *, overwrite: bool = False) -> None:

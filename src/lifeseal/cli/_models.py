@@ -86,6 +86,6 @@ def load_signer(key: Path, passphrase_file: Path | None) -> "KeySigner":
     from lifeseal import attestation
     from lifeseal._io import read_bounded
 
-    encrypted = b"ENCRYPTED" in read_bounded(key, limit=64 << 10)
+    encrypted = b"ENCRYPTED" in read_bounded(key, limit=64 << 10, what="a private key")
     passphrase = secret_from(passphrase_file, prompt=f"Passphrase of {key}" if encrypted else None)
     return attestation.KeySigner.from_file(key, passphrase=passphrase)

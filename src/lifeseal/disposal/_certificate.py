@@ -165,8 +165,8 @@ class Certificate:
             OSError: It cannot be read.
         """
         where = os.fspath(path)
-        data = read_bounded(path, limit=_MAX_CERTIFICATE)
-        document = loads(data, where=where)
+        data = read_bounded(path, limit=_MAX_CERTIFICATE, what="a disposal certificate")
+        document = loads(data, where=where, what="a disposal certificate")
         bundle = Bundle.from_bytes(data, where=where) if isinstance(document, dict) and "mediaType" in document else None
         statement = Statement.from_bytes(data if bundle is None else bundle.envelope.payload, where=where)
         if statement.predicate_type != Purpose.CERTIFICATE.predicate_type:
@@ -209,7 +209,7 @@ def open_certificate(path: StrPath, *, policy: Policy) -> Certificate:
         UntrustedError: The signature does not verify under the policy, or signs another kind of document.
     """
     where = os.fspath(path)
-    bundle = Bundle.from_bytes(read_bounded(path, limit=_MAX_CERTIFICATE), where=where)
+    bundle = Bundle.from_bytes(read_bounded(path, limit=_MAX_CERTIFICATE, what="a disposal certificate"), where=where)
     statement, signer = open_statement(bundle, policy=policy, purpose=Purpose.CERTIFICATE, where=where)
     disposal = Disposal.from_statement(statement, where=where)
     note(vault=disposal.vault, epoch=disposal.epoch_after, status=disposal.status, signer=signer.fingerprint)

@@ -163,7 +163,7 @@ def last_whole(tail: bytes, *, from_start: bool, where: str) -> tuple[bytes, int
 
 def parse_entry(line: bytes, *, where: str) -> tuple[Record, str]:
     """Read a line as far as every kind of entry has it; the rest is checked by `verify`."""
-    record = Record(loads(line, where=where, max_bytes=MAX_LINE), where=where)
+    record = Record(loads(line, where=where, max_bytes=MAX_LINE, what="a log entry"), where=where)
     return record, record.take_str("kind", max_length=32)
 
 

@@ -140,7 +140,7 @@ class Manifest:
             FormatError: It is not a dataset manifest, or not in its canonical form.
             LimitError: It is larger than 512 MiB.
         """
-        record = Record(loads(data, where=where, max_bytes=MAX_MANIFEST), where=where)
+        record = Record(loads(data, where=where, max_bytes=MAX_MANIFEST, what="a dataset manifest"), where=where)
         record.take_const("schema", MANIFEST_SCHEMA)
         description = _description(record.take_record("description"))
         files = tuple(_file(item, where=record.at("files")) for item in record.take_list("files"))
@@ -177,7 +177,7 @@ class Manifest:
             LimitError: It is larger than 512 MiB.
             OSError: It cannot be read.
         """
-        return cls.from_bytes(read_bounded(path, limit=MAX_MANIFEST), where=os.fspath(path))
+        return cls.from_bytes(read_bounded(path, limit=MAX_MANIFEST, what="a dataset manifest"), where=os.fspath(path))
 
     @implements("8.2", "8.2.1", limits="The record is as true as what the caller stated.")
     def write(self, path: StrPath) -> None:
