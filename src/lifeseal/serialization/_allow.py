@@ -7,11 +7,29 @@ it builds a value and neither imports, opens nor calls anything that the pickle 
 """
 
 import functools
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from lifeseal.serialization._values import DATA, LIST, LONG_TEXT, SET, STORAGE, Check, Dict, Global, Harmless, Made, Standing, Takes, Value
+from lifeseal.serialization._dtypes import is_bytes, is_plain_dtype, is_shape, make_dtype, takes_array_state
+from lifeseal.serialization._values import (
+    DATA,
+    LIST,
+    LONG_TEXT,
+    NONE,
+    NUMBER,
+    SET,
+    STORAGE,
+    Check,
+    Dict,
+    Global,
+    Harmless,
+    Made,
+    Standing,
+    Takes,
+    Value,
+)
 
 STORAGE_SIZES: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -58,6 +76,7 @@ _FACTORIES = frozenset(("builtins", name) for name in ("bool", "bytes", "complex
 _TENSOR_CLASSES = frozenset({("torch", "Tensor"), ("torch._tensor", "Tensor"), ("torch.nn.parameter", "Parameter"), ("torch.nn.parameter", "Buffer")})
 _REBUILD_TYPED = ("torch._tensor", "_rebuild_from_type_v2")
 _PYTHON_2: Final = MappingProxyType({"__builtin__": "builtins", "copy_reg": "copyreg"})
+_PYTHON_2_NAMES: Final = MappingProxyType({"long": "int", "unicode": "str", "xrange": "range"})
 
 
 def _data(value: Value) -> bool:
@@ -65,7 +84,7 @@ def _data(value: Value) -> bool:
 
     Values are never hashed or compared here: a few nested tuples can stand for more items than there are atoms.
     """
-    return isinstance(value, str | int | Dict | tuple) or any(value is mark for mark in (DATA, LONG_TEXT, LIST, SET))
+    return isinstance(value, str | int | Dict | tuple) or any(value is mark for mark in (DATA, NONE, NUMBER, LONG_TEXT, LIST, SET))
 
 
 def _no_class(value: Value) -> bool:
@@ -87,7 +106,7 @@ def _items(args: tuple[Value, ...]) -> bool:
 
 def _buffer(args: tuple[Value, ...]) -> bool:
     """Accept what makes bytes of given content: not a length alone, which would allocate it."""
-    return not args or (len(args) <= 2 and not isinstance(args[0], int) and all(map(_data_or_bytes, args)))  # noqa: PLR2004
+    return not args or (len(args) <= 2 and not isinstance(args[0], int) and args[0] is not NUMBER and all(map(_data_or_bytes, args)))  # noqa: PLR2004
 
 
 def _data_or_bytes(value: Value) -> bool:
@@ -99,19 +118,24 @@ def _latin1(args: tuple[Value, ...]) -> bool:
 
 
 def _factory(args: tuple[Value, ...]) -> bool:
-    return not args or (len(args) == 1 and (args[0] is DATA or (isinstance(args[0], Global) and args[0].path in _FACTORIES)))
+    return not args or (len(args) == 1 and (args[0] is NONE or (isinstance(args[0], Global) and args[0].path in _FACTORIES)))
 
 
 def _array(args: tuple[Value, ...]) -> bool:
     return len(args) == 3 and isinstance(args[0], Global) and args[0].path == ("numpy", "ndarray") and _no_class(args[2])  # noqa: PLR2004
 
 
-def _dtype(args: tuple[Value, ...]) -> bool:
-    return 1 <= len(args) <= 3 and (isinstance(args[0], str) or _is_scalar(args[0])) and all(map(_data, args[1:]))  # noqa: PLR2004
+def _scalar(args: tuple[Value, ...]) -> bool:
+    return len(args) == 2 and is_plain_dtype(args[0]) and is_bytes(args[1])  # noqa: PLR2004
 
 
-def _is_scalar(value: Value) -> bool:
-    return isinstance(value, Global) and value.module == "numpy" and value.name in _NUMPY_SCALARS
+def _from_buffer(args: tuple[Value, ...]) -> bool:
+    return len(args) == 4 and args[0] is DATA and is_plain_dtype(args[1]) and is_shape(args[2]) and isinstance(args[3], str)  # noqa: PLR2004
+
+
+def _fraction(args: tuple[Value, ...]) -> bool:
+    """Accept numbers and text without exponent: one of a few letters would make a number of gigabytes."""
+    return 1 <= len(args) <= 2 and all(isinstance(arg, int) or arg is NUMBER or (isinstance(arg, str) and _RATIO.fullmatch(arg)) for arg in args)  # noqa: PLR2004
 
 
 def _of_storage(low: int, high: int) -> Check:
@@ -140,12 +164,14 @@ def _typed(args: tuple[Value, ...]) -> bool:
 def plain_state(state: Value) -> bool:
     """Tell whether a state only sets attributes, none of which can stand for a special method."""
     parts = state if isinstance(state, tuple) else (state,)
-    return all(part is DATA or (isinstance(part, Dict) and not part.special) for part in parts)
+    return len(parts) <= _DICT_AND_SLOTS and all(part is NONE or (isinstance(part, Dict) and not part.special) for part in parts)
 
 
 _QUANTISED = ("per_channel_affine", "per_channel_affine_float_qparams", "per_channel_symmetric", "per_tensor_affine", "per_tensor_symmetric")
 _TORCH_CONSTANTS = frozenset((*_DTYPES, *_QUANTISED, "contiguous_format", "preserve_format", "strided", "sparse_coo", "sparse_csr"))
-_NAMESPACE = Harmless(new=_items, takes=Takes.DICT_STATE)
+_RATIO: Final = re.compile(r"-?\d+(/\d+)?", re.ASCII)
+_DICT_AND_SLOTS: Final = 2
+_NAMESPACE = Harmless(call=lambda args: not args, new=_items, takes=Takes.DICT_STATE)
 _TENSOR = Takes.NOTHING
 
 
@@ -170,7 +196,8 @@ def _harmless() -> dict[tuple[str, str], Harmless]:
     found["collections", "deque"] = Harmless(call=_plain(0, 2), takes=Takes.APPEND)
     for name, most in (("date", 1), ("time", 2), ("datetime", 2), ("timedelta", 3), ("timezone", 2)):
         found["datetime", name] = Harmless(call=_objects(0, most))
-    found["decimal", "Decimal"] = found["fractions", "Fraction"] = Harmless(call=_plain(1, 2))
+    found["decimal", "Decimal"] = Harmless(call=_plain(1, 2))
+    found["fractions", "Fraction"] = Harmless(call=_fraction)
     for name in ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"):
         found["pathlib", name] = Harmless(call=_plain(0, 64))
     found["uuid", "UUID"] = found["argparse", "Namespace"] = found["types", "SimpleNamespace"] = _NAMESPACE
@@ -181,11 +208,11 @@ def _harmless() -> dict[tuple[str, str], Harmless]:
 
 def _numpy(found: dict[tuple[str, str], Harmless]) -> None:
     for core in ("numpy.core", "numpy._core"):
-        found[core + ".multiarray", "_reconstruct"] = Harmless(call=_array, takes=Takes.TUPLE_STATE)
-        found[core + ".multiarray", "scalar"] = Harmless(call=_objects(1, 2))
-        found[core + ".numeric", "_frombuffer"] = Harmless(call=_objects(4, 4))
+        found[core + ".multiarray", "_reconstruct"] = Harmless(call=_array, state=takes_array_state)
+        found[core + ".multiarray", "scalar"] = Harmless(call=_scalar)
+        found[core + ".numeric", "_frombuffer"] = Harmless(call=_from_buffer)
     found["numpy", "ndarray"] = Harmless()
-    found["numpy", "dtype"] = Harmless(call=_dtype, takes=Takes.TUPLE_STATE)
+    found["numpy", "dtype"] = Harmless(make=make_dtype)
     for name in _NUMPY_SCALARS:
         found["numpy", name] = Harmless()
 
@@ -238,6 +265,8 @@ def resolve(module: str, name: str, allow: frozenset[str]) -> Global:
     """
     from lifeseal.serialization._by_design import is_by_design
 
+    if module == "__builtin__":
+        name = _PYTHON_2_NAMES.get(name, name)
     module = _PYTHON_2.get(module, module)
     harmless = harmless_globals().get((module, name))
     if harmless is not None:

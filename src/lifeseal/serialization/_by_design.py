@@ -31,6 +31,7 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 CALLED_BY_DESIGN: Final = frozenset(
     {
+        ("numpy.ma", "_mareconstruct"),
         ("numpy.ma.core", "_mareconstruct"),
         ("numpy.random._pickle", "__bit_generator_ctor"),
         ("numpy.random._pickle", "__generator_ctor"),
@@ -65,7 +66,7 @@ def is_by_design(module: str, name: str) -> bool:
         return False
     if (module, name) in CALLED_BY_DESIGN:
         return True
-    return module.partition(".")[0] in _FAMILIES or module.startswith(_MODULES)
+    return module.partition(".")[0] in _FAMILIES or (module + ".").startswith(_MODULES)
 
 
 def is_class_like(name: str) -> bool:
@@ -83,8 +84,3 @@ def may_be_called(module: str, name: str) -> bool:
 def words_for(module: str) -> str:
     """Return what attacks are known to do with a module, or that it is not known."""
     return _WORDS.get(module.partition(".")[0], "is not known to be harmless")
-
-
-def is_importable(module: str) -> bool:
-    """Tell whether an import statement could name this module."""
-    return all(part.isidentifier() for part in module.split("."))

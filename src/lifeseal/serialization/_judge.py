@@ -6,13 +6,16 @@ from typing import Final
 from lifeseal._io import Reader
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.serialization._archive import judge_zip
+from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._npy import MAGIC, judge_npy
 from lifeseal.serialization._rules import Findings
-from lifeseal.serialization._safetensors import LENGTH_SIZE, MAX_HEADER, parse_header_bytes
+from lifeseal.serialization._safetensors import LENGTH_SIZE, MAX_HEADER, MAX_HEADER_VALUES, parse_header_bytes
 from lifeseal.serialization._stream import judge_stream
+from lifeseal.serialization._tar import is_tar
 from lifeseal.serialization._text import is_text, judge_text
 from lifeseal.serialization._window import FileWindow, Window
-from lifeseal.serialization._zip import LOCAL, has_end
+from lifeseal.serialization._zip import LOCAL
+from lifeseal.serialization._zip_end import has_end
 
 _MAX_NESTED: Final = 2
 _PROTO: Final = 0x80
@@ -34,44 +37,50 @@ def judge_file(reader: Reader, findings: Findings, *, allow: frozenset[str]) -> 
         FormatError: The file shrank while it was read.
         OSError: It cannot be read.
     """
-    return _judge(FileWindow(reader), findings, "", allow, depth=0)
+    return _judge(FileWindow(reader), findings, "", allow, Budget(reader.size), depth=0)
 
 
-def _judge(window: Window, findings: Findings, place: str, allow: frozenset[str], *, depth: int) -> str:
+def _judge(window: Window, findings: Findings, place: str, allow: frozenset[str], budget: Budget, *, depth: int) -> str:
+    if is_tar(window):
+        findings.add("tar", place, "PyTorch's loader takes this for a tar archive, whatever else it is")
     if window.read(0, len(LOCAL)) != LOCAL and not has_end(window):
-        return _judge_single(window, findings, place, allow)
+        return _judge_single(window, findings, place, allow, budget)
     if depth > _MAX_NESTED:
         findings.add("limit", place, f"more than {_MAX_NESTED} archives inside one another")
         return "zip"
     if window.read(0, len(LOCAL)) != LOCAL:
         findings.add("zip-structure", place, "begins as another format and ends as an archive")
-        _judge_single(window, findings, place, allow)
+        _judge_single(window, findings, place, allow, budget)
     return judge_zip(
         window,
         findings,
         place=place,
         allow=allow,
-        judge=lambda inner, inner_findings, inner_place: _judge(inner, inner_findings, inner_place, allow, depth=depth + 1),
+        budget=budget,
+        judge=lambda inner, inner_findings, inner_place: _judge(inner, inner_findings, inner_place, allow, budget, depth=depth + 1),
     )
 
 
-def _judge_single(window: Window, findings: Findings, place: str, allow: frozenset[str]) -> str:
+def _judge_single(window: Window, findings: Findings, place: str, allow: frozenset[str], budget: Budget) -> str:
     head = window.read(0, _HEAD)
     if not head:
         return "empty"
     if head.startswith(MAGIC):
-        judge_npy(window, findings, place=place, allow=allow)
+        judge_npy(window, findings, place=place, allow=allow, budget=budget)
         return "npy"
     as_pickle = Findings()
     if _is_safetensors(head, window.size):
-        _judge_safetensors(window, findings, place)
-        if judge_stream(window, as_pickle, place=place, allow=allow).acted:
+        data_start = _judge_safetensors(window, findings, place, budget)
+        stream = judge_stream(window, as_pickle, place=place, allow=allow, budget=budget)
+        if stream.imported or stream.acted or stream.stopped:
             findings.extend(as_pickle)
+        if stream.completed or stream.begun >= data_start:
+            findings.add("mixed", place, "a safetensors file that an unpickler reads too, beyond its header")
         return "safetensors"
-    stream = judge_stream(window, as_pickle, place=place, allow=allow, may_be_legacy=True)
-    is_pickle = head[0] == _PROTO or stream.acted or (stream.completed > 0 and stream.clean)
+    stream = judge_stream(window, as_pickle, place=place, allow=allow, budget=budget, may_be_legacy=True)
+    is_pickle = head[0] == _PROTO or stream.acted or stream.imported or stream.stopped or (stream.completed > 0 and stream.clean)
     if not is_pickle and is_text(window):
-        return judge_text(window, findings, place=place)
+        return judge_text(window, findings, place=place, budget=budget)
     if is_pickle or stream.completed:
         findings.extend(as_pickle)
         return "torch-legacy" if stream.legacy else "pickle"
@@ -87,9 +96,13 @@ def _is_safetensors(head: bytes, size: int) -> bool:
     return length <= size - LENGTH_SIZE or (length < 1 << 32 and body[1:2] in {b"", b'"', b"}", b" "})
 
 
-def _judge_safetensors(window: Window, findings: Findings, place: str) -> None:
+def _judge_safetensors(window: Window, findings: Findings, place: str, budget: Budget) -> int:
+    """Check the layout; returns the offset of the first tensor."""
     length = int.from_bytes(window.read(0, LENGTH_SIZE), "little")
+    lead = window.read(0, LENGTH_SIZE + min(length, MAX_HEADER))
     try:
-        parse_header_bytes(window.read(0, LENGTH_SIZE + min(length, MAX_HEADER)), size=window.size, where="header")
+        values = budget.spend_json(lead)
+        parse_header_bytes(lead, size=window.size, where="header", max_values=min(values, MAX_HEADER_VALUES))
     except (FormatError, LimitError) as error:
         findings.add("safetensors-invalid", place, str(error))
+    return LENGTH_SIZE + length

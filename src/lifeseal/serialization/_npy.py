@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from lifeseal.errors import FormatError
+from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._rules import Findings, at
 from lifeseal.serialization._stream import judge_stream
 from lifeseal.serialization._window import Window
@@ -21,7 +22,7 @@ _HEADER = re.compile(r"[^\\\x00-\x09\x0b-\x1f]*")
 _DESCRIPTION = re.compile(r"[<>|=]?([biufcSUVmMO])(\d*)(\[\d*[A-Za-z]+\])?")
 
 
-def judge_npy(window: Window, findings: Findings, *, place: str, allow: frozenset[str]) -> None:
+def judge_npy(window: Window, findings: Findings, *, place: str, allow: frozenset[str], budget: Budget) -> None:
     """Judge one npy file."""
     try:
         start, has_objects, size = _read_header(window)
@@ -29,7 +30,7 @@ def judge_npy(window: Window, findings: Findings, *, place: str, allow: frozense
         findings.add("npy-invalid", at(place, error.where), error.wanted)
         return
     if has_objects:
-        judge_stream(window, findings, place=place, allow=allow, start=start)
+        judge_stream(window, findings, place=place, allow=allow, budget=budget, start=start)
     elif window.size - start != size:
         findings.add("npy-invalid", at(place, f"byte {start}"), f"{size} bytes of items were expected, but {window.size - start} are there")
 

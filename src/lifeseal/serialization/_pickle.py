@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from lifeseal.errors import FormatError
-from lifeseal.serialization._values import DATA, LONG_TEXT, Value
+from lifeseal.serialization._values import DATA, LONG_TEXT, NONE, NUMBER, Value
 from lifeseal.serialization._window import Cursor
 
 HIGHEST_PROTOCOL: Final = 5
@@ -19,11 +19,16 @@ _MAX_TEXT = 1 << 12
 _MAX_LINE = 1 << 16
 _MAX_INT_BYTES = 16
 _MAX_INDEX_DIGITS = 20
+_INDEX = re.compile(rb"\s*\+?([0-9](?:_?[0-9])*)\s*|\s*-0+\s*")
 _INTEGER = re.compile(rb"\s*[+-]?(0[xX](_?[0-9a-fA-F])+|0[oO](_?[0-7])+|0[bB](_?[01])+|[0-9](_?[0-9])*)\s*")
 _PLAIN_INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,37})")
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _BAD_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\(x(?![0-9a-fA-F]{2})|$)")
 _ESCAPED = {b"\\": b"\\", b"'": b"'", b'"': b'"', b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+
+class StricterError(FormatError):
+    """What is refused here, although some unpickler could go on."""
 
 
 @attrs.frozen
@@ -34,11 +39,13 @@ class Opcode:
         name: As in pickletools.
         read: Reads its argument; None where it has none.
         pushes: The argument, or else a fixed value, is all it does to the stack.
+        value: Stands for the argument where there is none.
     """
 
     name: str
     read: Callable[[Cursor], Value] | None = None
     pushes: bool = False
+    value: Value = DATA
 
 
 def opcodes(cursor: Cursor) -> Iterator[tuple[Opcode, Value, int]]:
@@ -52,6 +59,7 @@ def opcodes(cursor: Cursor) -> Iterator[tuple[Opcode, Value, int]]:
 
     Raises:
         FormatError: The stream ends early, or holds what the C unpickler refuses.
+        StricterError: It holds what only this reader refuses.
     """
     while True:
         start = cursor.offset
@@ -59,7 +67,7 @@ def opcodes(cursor: Cursor) -> Iterator[tuple[Opcode, Value, int]]:
         opcode = OPCODES.get(code)
         if opcode is None:
             raise FormatError(f"byte {start}", f"{code:#04x} is no opcode of pickle")
-        yield opcode, opcode.read(cursor) if opcode.read is not None else DATA, start
+        yield opcode, opcode.read(cursor) if opcode.read is not None else opcode.value, start
         if code == _STOP:
             return
 
@@ -112,12 +120,19 @@ def _float(cursor: Cursor) -> Value:
 
 def _float_line(cursor: Cursor) -> Value:
     start = cursor.offset
-    line = cursor.line(_MAX_LINE)
+    line = _number_line(cursor)
     try:
-        float(line if line is not None else b"")
+        if line is not None:
+            float(line)
     except ValueError:
         raise FormatError(f"byte {start}", "a number was expected") from None
     return DATA
+
+
+def _number_line(cursor: Cursor) -> bytes | None:
+    """Return a line up to its first NUL, where C's readers of numbers stop; None for a long one."""
+    line = cursor.line(_MAX_LINE)
+    return None if line is None else line.partition(b"\0")[0]
 
 
 def _int_line(cursor: Cursor) -> Value:
@@ -125,20 +140,24 @@ def _int_line(cursor: Cursor) -> Value:
     line = cursor.line(_MAX_LINE)
     if line in {b"00", b"01"}:
         return DATA
+    if line is not None and b"\0" in line:
+        line = line.partition(b"\0")[0] or b"0"
     return _integer(line, start)
 
 
 def _long_line(cursor: Cursor) -> Value:
     start = cursor.offset
     line = cursor.line(_MAX_LINE)
-    return DATA if line is None else _integer(line.removesuffix(b"L"), start)
+    return NUMBER if line is None else _integer(line.removesuffix(b"L").partition(b"\0")[0], start)
 
 
 def _integer(line: bytes | None, start: int) -> Value:
-    if line is not None and _PLAIN_INTEGER.fullmatch(line):
+    if line is None:
+        return NUMBER
+    if _PLAIN_INTEGER.fullmatch(line):
         return int(line)
-    if line is not None and _INTEGER.fullmatch(line):
-        return DATA
+    if _INTEGER.fullmatch(line):
+        return NUMBER
     raise FormatError(f"byte {start}", "an integer was expected")
 
 
@@ -147,7 +166,7 @@ def _long(length: Callable[[Cursor], int]) -> Callable[[Cursor], Value]:
         size = _not_negative(cursor, length(cursor))
         if size > _MAX_INT_BYTES:
             cursor.skip(size)
-            return DATA
+            return NUMBER
         return int.from_bytes(cursor.take(size), "little", signed=True)
 
     return read
@@ -162,6 +181,7 @@ def _string_line(cursor: Cursor) -> Value:
     quoted = len(line) > 1 and line[0] == line[-1] and line[:1] in {b"'", b'"'}
     if not quoted or _BAD_ESCAPE.search(line[1:-1]):
         raise FormatError(f"byte {start}", "a quoted string was expected")
+    cursor.cost += line.count(b"\\")
     return _ESCAPE.sub(_unescape, line[1:-1]).decode("utf-8", "surrogateescape")
 
 
@@ -187,19 +207,23 @@ def _text_line(cursor: Cursor) -> Value:
 
 
 def _two_lines(cursor: Cursor) -> Value:
-    return _text_line(cursor), _text_line(cursor)
+    start = cursor.offset
+    module, name = _text_line(cursor), _text_line(cursor)
+    if module == "" or name == "":
+        raise FormatError(f"byte {start}", "the names of a module and of something in it were expected")
+    return module, name
 
 
 def _index_line(cursor: Cursor) -> Value:
     start = cursor.offset
-    line = cursor.line(_MAX_INDEX_DIGITS)
-    try:
-        index = int(line if line is not None else b"")
-    except ValueError:
-        index = -1
-    if index < 0:
+    line = _number_line(cursor)
+    if line is None:
+        raise StricterError(f"byte {start}", f"an index of more than {_MAX_LINE} digits")
+    match = _INDEX.fullmatch(line)
+    digits = (match[1] or b"0").replace(b"_", b"").lstrip(b"0") if match is not None else b""
+    if match is None or len(digits) > _MAX_INDEX_DIGITS:
         raise FormatError(f"byte {start}", "an index into the memo was expected")
-    return index
+    return int(digits or b"0")
 
 
 def _protocol(cursor: Cursor) -> Value:
@@ -229,7 +253,7 @@ OPCODES: Final[dict[int, Opcode]] = {
     ord("K"): Opcode("BININT1", _U1, pushes=True),
     ord("L"): Opcode("LONG", _long_line, pushes=True),
     ord("M"): Opcode("BININT2", _U2, pushes=True),
-    ord("N"): Opcode("NONE", pushes=True),
+    ord("N"): Opcode("NONE", pushes=True, value=NONE),
     ord("P"): Opcode("PERSID", _text_line),
     ord("Q"): Opcode("BINPERSID"),
     ord("R"): Opcode("REDUCE"),

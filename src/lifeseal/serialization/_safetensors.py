@@ -4,6 +4,7 @@
 Source: safetensors 0.8, README "Format" and ``safetensors/src/tensor.rs``.
 """
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -14,6 +15,7 @@ from lifeseal._io import Buffer, Reader, Record, loads
 from lifeseal.errors import FormatError, LimitError
 
 MAX_HEADER: Final = 100_000_000
+MAX_HEADER_VALUES: Final = 1_000_000
 LENGTH_SIZE: Final = 8
 _MAX_DIMENSIONS: Final = 64
 _MAX_NAME: Final = 4096
@@ -88,13 +90,14 @@ class Header:
         return LENGTH_SIZE + self.header_size
 
 
-def parse_header_bytes(data: Buffer, *, size: int, where: str) -> Header:
+def parse_header_bytes(data: Buffer, *, size: int, where: str, max_values: int = MAX_HEADER_VALUES) -> Header:
     """Parse a safetensors header strictly.
 
     Args:
         data: The file's first bytes, at least its length field and header.
         size: Bytes of the whole file.
         where: Name for error messages.
+        max_values: Bound on JSON values in the header; each tensor has about ten.
 
     Returns:
         The header; its tensors fill the file exactly.
@@ -102,7 +105,7 @@ def parse_header_bytes(data: Buffer, *, size: int, where: str) -> Header:
     Raises:
         FormatError: It does not start with ``{``, is not strict JSON, has unknown fields, overlaps, holes, bytes left over, a shape that
             does not match its bytes, or a name that could be taken for a path.
-        LimitError: The header is larger than 100 MB.
+        LimitError: The header is larger than 100 MB or holds more values than the bound.
 
     Source: safetensors README, "Format".
     """
@@ -115,7 +118,7 @@ def parse_header_bytes(data: Buffer, *, size: int, where: str) -> Header:
         raise FormatError(where, "the header must start with '{'")
     if not text.rstrip(b" ").endswith(b"}"):
         raise FormatError(where, "the header must end with '}' and spaces")
-    document = loads(text, where=where, max_bytes=MAX_HEADER, max_depth=4)
+    document = loads(text, where=where, max_bytes=MAX_HEADER, max_depth=4, max_items=max_values)
     if not isinstance(document, dict):
         raise FormatError(where, "the header must be an object")
     metadata = _metadata(document.pop("__metadata__"), where) if "__metadata__" in document else {}
@@ -209,11 +212,10 @@ def _tensor(name: str, value: object, where: str) -> TensorInfo:
     if len(offsets) != 2:  # noqa: PLR2004
         raise FormatError(record.at("data_offsets"), "a start and a stop were expected")
     start, stop = offsets
-    items = 1
-    for size in shape:
-        items *= size
-        if items >= _MAX_ITEMS:
-            raise FormatError(record.at("shape"), "more items than can be counted in 63 bits")
+    if math.prod(max(size, 1) for size in shape) * bits >= _MAX_ITEMS:
+        # NumPy and PyTorch multiply sizes before they meet a zero among them.
+        raise FormatError(record.at("shape"), "more items than can be counted in 63 bits")
+    items = math.prod(shape)
     if (items * bits) % 8 or stop - start != items * bits // 8:
         raise FormatError(record.where, f"{items} items of {bits} bits do not fill bytes {start} to {stop}")
     return TensorInfo(name=name, dtype=dtype, shape=shape, start=start, stop=stop)

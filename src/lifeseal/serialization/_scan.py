@@ -47,7 +47,7 @@ def scan(path: StrPath, *, allow: Iterable[str] = (), digest: bool = False) -> S
     target = Path(path)
     name = target.name
     if not target.is_dir():
-        target = target.resolve(strict=True)
+        target = Path(os.path.realpath(target, strict=True))
     with DiskSource(target) as source:
         if source.is_folder:
             files = tuple(_report_entry(source, entry, fault, allowed, digest=digest) for entry, fault in sorted(source.entries()))
@@ -81,8 +81,14 @@ def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool) -
     from lifeseal.serialization._judge import judge_file
 
     findings = Findings()
+    before = _digest(reader, name) if digest else None
     found = judge_file(reader, findings, allow=allow)
-    return FileReport(path=name, format=found, verdict=findings.verdict, findings=findings.listed(), digest=_digest(reader, name) if digest else None)
+    if reader.readinto(memoryview(bytearray(1)), reader.size):
+        findings.add("not-read", "", "the file holds more than its size says; special files are not scanned")
+    if digest and _digest(reader, name) != before:
+        before = None
+        findings.add("not-read", "", "the file changed while it was scanned")
+    return FileReport(path=name, format=found, verdict=findings.verdict, findings=findings.listed(), digest=before)
 
 
 def _digest(reader: Reader, name: str) -> bytes:

@@ -6,8 +6,10 @@ from typing import Final
 import attrs
 
 from lifeseal.errors import FormatError, LimitError
+from lifeseal.serialization._budget import Budget
+from lifeseal.serialization._pickle import StricterError
 from lifeseal.serialization._rules import Findings, at
-from lifeseal.serialization._symbolic import Budget, Machine
+from lifeseal.serialization._symbolic import Machine
 from lifeseal.serialization._values import Value
 from lifeseal.serialization._window import Cursor, Window
 
@@ -25,6 +27,9 @@ class Stream:
         completed: Pickles that were read to their STOP.
         clean: Nothing lies behind the last one, and none is broken.
         acted: Something not known to be harmless would have run.
+        imported: Something was imported, harmless or not.
+        stopped: Reading ended at a bound of this reader, behind which an unpickler could go on.
+        begun: Offset of the last opcode that was read in full.
         legacy: It is a file of PyTorch before 1.6.
         storages: PyTorch's persistent ids: key to size in bytes.
     """
@@ -32,6 +37,9 @@ class Stream:
     completed: int
     clean: bool
     acted: bool
+    imported: bool
+    stopped: bool
+    begun: int
     legacy: bool
     storages: dict[str, int]
 
@@ -42,6 +50,7 @@ def judge_stream(
     *,
     place: str,
     allow: frozenset[str],
+    budget: Budget,
     start: int = 0,
     keeps_storages: bool = False,
     may_be_legacy: bool = False,
@@ -53,6 +62,7 @@ def judge_stream(
         findings: Where findings go.
         place: What to call the stream in findings.
         allow: Full names of globals that the caller trusts.
+        budget: Work left for the file.
         start: Offset of the first pickle.
         keeps_storages: The loader gives PyTorch's persistent ids a meaning.
         may_be_legacy: Look for PyTorch's legacy file.
@@ -61,34 +71,44 @@ def judge_stream(
         What it was found to be; everything wrong with it is a finding.
     """
     cursor = Cursor(window, start)
-    budget = Budget()
     inherited: dict[int, Value] = {}
     storages: dict[str, int] = {}
     completed, acted, legacy, clean = 0, False, False, True
+    imported, stopped, begun = False, False, 0
     while (completed == 0 or cursor.left) and not (legacy and completed == _LEGACY_PICKLES):
         if completed >= _MAX_PICKLES:
             findings.add("limit", place, f"more than {_MAX_PICKLES} pickles in a row")
-            clean = False
+            clean, stopped = False, True
             break
         begin = cursor.offset
         own = Findings()
         keeps = keeps_storages or (legacy and completed == _LEGACY_MAIN)
         machine = Machine(own, place=place, allow=allow, budget=budget, keeps_storages=keeps)
         broken = _run(machine, cursor, place)
-        if broken is not None and inherited and not machine.acted:
-            # Written by one Pickler, which refers back: then it is read by one Unpickler.
+        if completed and inherited and not legacy:
+            # One Unpickler that reads them all keeps its memo; PyTorch takes a new one for each pickle of its legacy file.
             second, found = Cursor(window, begin), Findings()
             other = Machine(found, place=place, allow=allow, budget=budget, memo=inherited, keeps_storages=keeps)
             also = _run(other, second, place)
-            if also is None or other.acted:
+            stopped = stopped or _is_bound(also)
+            acted, imported = acted or other.acted, imported or other.imported
+            if broken is not None and not machine.acted and (also is None or other.acted):
                 machine, cursor, own, broken = other, second, found, also
-        inherited = machine.memo
-        acted = acted or machine.acted
+            elif other.acted or _is_bound(also):
+                findings.extend(found)
+                if also is not None:
+                    findings.add(*also[:3])
+        else:
+            inherited = machine.memo
+        acted, imported = acted or machine.acted, imported or machine.imported
+        stopped = stopped or _is_bound(broken)
+        begun = machine.begun
         storages.update(machine.storages)
         if broken is not None:
             clean = False
             trailing = completed > 0 and not own.listed() and not legacy
             findings.extend(own)
+            trailing = trailing and not _is_bound(broken)
             findings.add("pickle-trailing" if trailing else broken[0], at(place, f"byte {begin}") if trailing else broken[1], broken[2])
             break
         findings.extend(own)
@@ -99,17 +119,23 @@ def judge_stream(
     elif legacy and clean:
         clean = False
         findings.add("pickle-broken", place, f"a PyTorch legacy file holds {_LEGACY_PICKLES} pickles, but only {completed} are there")
-    return Stream(completed=completed, clean=clean, acted=acted, legacy=legacy, storages=storages)
+    return Stream(completed=completed, clean=clean, acted=acted, imported=imported, stopped=stopped, begun=begun, legacy=legacy, storages=storages)
 
 
-def _run(machine: Machine, cursor: Cursor, place: str) -> tuple[str, str, str] | None:
-    """Run one pickle; returns rule, place and message of what stopped it."""
+def _is_bound(broken: tuple[str, str, str, bool] | None) -> bool:
+    return broken is not None and broken[3]
+
+
+def _run(machine: Machine, cursor: Cursor, place: str) -> tuple[str, str, str, bool] | None:
+    """Run one pickle; returns rule, place and message of what stopped it, and whether it was a bound of this reader only."""
     try:
         machine.run(cursor)
+    except StricterError as error:
+        return "limit", at(place, error.where), error.wanted, True
     except FormatError as error:
-        return "pickle-broken", at(place, error.where), error.wanted
+        return "pickle-broken", at(place, error.where), error.wanted, False
     except LimitError as error:
-        return "limit", place, str(error)
+        return "limit", place, str(error), True
     return None
 
 

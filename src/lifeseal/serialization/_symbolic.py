@@ -4,32 +4,43 @@
 Source: CPython 3.11 ``Modules/_pickle.c``: the same stack, marks and memo, so that a value is found where the C unpickler finds it.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.serialization._allow import STORAGE_SIZES, plain_state, resolve
-from lifeseal.serialization._by_design import is_class_like, is_importable, may_be_called, words_for
-from lifeseal.serialization._pickle import opcodes
+from lifeseal.serialization._budget import MAX_CELLS, Budget
+from lifeseal.serialization._by_design import is_class_like, may_be_called, words_for
+from lifeseal.serialization._dtypes import Dtype
+from lifeseal.serialization._pickle import StricterError, opcodes
 from lifeseal.serialization._rules import Findings, at, shown
-from lifeseal.serialization._values import DATA, LIST, LONG_TEXT, SET, STORAGE, TRUSTED, UNKNOWN, Dict, Global, Made, Mark, Standing, Takes, Value
+from lifeseal.serialization._values import (
+    DATA,
+    LIST,
+    LONG_TEXT,
+    NONE,
+    SET,
+    STORAGE,
+    TRUSTED,
+    UNKNOWN,
+    Dict,
+    Global,
+    Made,
+    Mark,
+    Standing,
+    Takes,
+    Value,
+)
 from lifeseal.serialization._window import Cursor
+from lifeseal.serialization._words import described, full
 
-MAX_OPCODES: Final = 1 << 24
 MAX_STACK: Final = 1 << 20
 MAX_MEMO: Final = 1 << 20
-MAX_CELLS: Final = 1 << 22
 MAX_GLOBALS: Final = 1 << 12
 _MAX_STORAGES: Final = 1 << 18
 _PERSISTENT_PARTS: Final = 5
-
-
-class Budget:
-    """Work that is left for one file, over all its pickles."""
-
-    def __init__(self) -> None:
-        self.opcodes = MAX_OPCODES
-        self.cells = MAX_CELLS
+_SPACES: Final = re.compile(r"\s")
 
 
 class Machine:
@@ -44,7 +55,9 @@ class Machine:
         keeps_storages: The loader gives PyTorch's persistent ids a meaning.
 
     Attributes:
-        acted: Something not known to be harmless would have run, in a module that could be imported.
+        acted: Something not known to be harmless would have run.
+        imported: A global was named that an import could find: no text does so by chance.
+        begun: Offset of the last opcode that was read in full.
         result: The symbolic value on top of the stack at STOP.
         storages: For each of PyTorch's persistent ids: key to size in bytes.
     """
@@ -60,6 +73,8 @@ class Machine:
         keeps_storages: bool = False,
     ) -> None:
         self.acted = False
+        self.imported = False
+        self.begun = 0
         self.result: Value = DATA
         self.storages: dict[str, int] = {}
         self.memo: dict[int, Value] = {} if memo is None else memo
@@ -72,7 +87,6 @@ class Machine:
         self._marks: list[int] = []
         self._fence = 0
         self._globals: dict[tuple[str, str], Global] = {}
-        self._offset = 0
         self._handlers: dict[str, Callable[[Value], None]] = {
             name[4:].upper(): getattr(self, name) for name in dir(type(self)) if name.startswith("_op_")
         }
@@ -88,12 +102,15 @@ class Machine:
             LimitError: More opcodes, stack or memo than the bounds.
         """
         stack = self._stack
+        budget = self._budget
         handlers = self._handlers
         for opcode, argument, offset in opcodes(cursor):
-            self._budget.opcodes -= 1
-            if self._budget.opcodes < 0:
-                raise LimitError(self._place or "pickle", limit=MAX_OPCODES, seen=MAX_OPCODES + 1, unit="opcodes")
-            self._offset = offset
+            if (cost := cursor.cost) or budget.opcodes <= 0:
+                budget.spend(cost + 1, self._place)
+                cursor.cost = 0
+            else:
+                budget.opcodes -= 1
+            self.begun = offset
             if opcode.pushes:
                 stack.append(argument)
             else:
@@ -105,17 +122,17 @@ class Machine:
 
     def _pop(self) -> Value:
         if len(self._stack) <= self._fence:
-            raise FormatError(f"byte {self._offset}", "the stack is empty")
+            raise FormatError(f"byte {self.begun}", "the stack is empty")
         return self._stack.pop()
 
     def _top(self) -> Value:
         if len(self._stack) <= self._fence:
-            raise FormatError(f"byte {self._offset}", "the stack is empty")
+            raise FormatError(f"byte {self.begun}", "the stack is empty")
         return self._stack[-1]
 
     def _pop_mark(self) -> list[Value]:
         if not self._marks:
-            raise FormatError(f"byte {self._offset}", "no mark is set")
+            raise FormatError(f"byte {self.begun}", "no mark is set")
         start = self._marks.pop()
         self._fence = self._marks[-1] if self._marks else 0
         items = self._stack[start:]
@@ -166,7 +183,7 @@ class Machine:
 
     def _op_get(self, argument: Value) -> None:
         if not isinstance(argument, int) or argument not in self.memo:
-            raise FormatError(f"byte {self._offset}", "an entry of the memo that was never stored")
+            raise FormatError(f"byte {self.begun}", "an entry of the memo that was never stored")
         self._stack.append(self.memo[argument])
 
     # Containers.
@@ -232,10 +249,12 @@ class Machine:
     def _set_items(self, items: list[Value]) -> None:
         target = self._top()
         if len(items) % 2:
-            raise FormatError(f"byte {self._offset}", "a key without a value")
+            raise FormatError(f"byte {self.begun}", "a key without a value")
         if isinstance(target, Dict):
-            for key in items[::2]:
-                target.add_key(key)
+            if items and target.frozen:
+                self._say("pickle-state", "would change the fields of a NumPy type that is in use")
+            for key, value in zip(items[::2], items[1::2], strict=True):
+                target.add(key, value)
         elif items:
             self._change(target, None, Takes.ITEMS, "set items of")
 
@@ -244,20 +263,28 @@ class Machine:
             return
         if isinstance(target, Made) and takes in target.takes:
             return
-        self._say("pickle-state", f"would {verb} {_described(target)}, which runs a method of it")
+        self._say("pickle-state", f"would {verb} {described(target)}, which runs a method of it")
 
     # Globals, calls and objects.
 
     def _op_global(self, argument: Value) -> None:
         module, name = argument if isinstance(argument, tuple) else (LONG_TEXT, LONG_TEXT)
+        self._note_import(module)
         self._stack.append(self._named(module, name))
 
     def _op_stack_global(self, _: Value) -> None:
         name, module = self._pop(), self._pop()
+        self.imported = True
         self._stack.append(self._named(module, name))
+
+    def _note_import(self, module: Value) -> None:
+        """Note what the two lines of a global say; in prose the first one holds spaces."""
+        if not isinstance(module, str) or _SPACES.search(module) is None:
+            self.imported = True
 
     def _named(self, module: Value, name: Value) -> Value:
         if not isinstance(module, str) or not isinstance(name, str):
+            self.acted = True
             self._say("pickle-name", "imports something whose name is computed or too long to read")
             return UNKNOWN
         found = self._globals.get((module, name))
@@ -269,14 +296,15 @@ class Machine:
         return found
 
     def _judge_reference(self, found: Global) -> None:
+        self.acted = self.acted or (found.standing is Standing.UNKNOWN and self.imported)
         if found.standing is Standing.UNKNOWN and "." in found.name:
-            self._say("pickle-name", f"imports {_full(found)} by a dotted name, which walks through other objects")
+            self._say("pickle-name", f"imports {full(found)} by a dotted name, which walks through other objects")
         elif found.standing is Standing.UNKNOWN:
-            self._say("pickle-import", f"imports {_full(found)}, which {words_for(found.module)}")
+            self._say("pickle-import", f"imports {full(found)}, which {words_for(found.module)}")
         elif found.standing is Standing.BY_DESIGN:
-            self._say("pickle-object", f"holds {_full(found)}, an object of a library whose models are code by design")
+            self._say("pickle-object", f"holds {full(found)}, an object of a library whose models are code by design")
         elif found.standing is Standing.ALLOWED:
-            self._say("pickle-allowed", f"uses {_full(found)}, which was allowed")
+            self._say("pickle-allowed", f"uses {full(found)}, which was allowed")
 
     def _op_reduce(self, _: Value) -> None:
         arguments, function = self._pop(), self._pop()
@@ -285,12 +313,13 @@ class Machine:
     def _op_inst(self, argument: Value) -> None:
         module, name = argument if isinstance(argument, tuple) else (LONG_TEXT, LONG_TEXT)
         arguments = tuple(self._pop_mark())
+        self._note_import(module)
         self._stack.append(self._call(self._named(module, name), arguments))
 
     def _op_obj(self, _: Value) -> None:
         items = self._pop_mark()
         if not items:
-            raise FormatError(f"byte {self._offset}", "the stack is empty")
+            raise FormatError(f"byte {self.begun}", "the stack is empty")
         self._stack.append(self._call(items[0], tuple(items[1:])))
 
     def _op_newobj(self, _: Value) -> None:
@@ -306,19 +335,22 @@ class Machine:
     def _call(self, function: Value, arguments: Value) -> Value:
         if not isinstance(function, Global):
             self.acted = self.acted or function is UNKNOWN or function is TRUSTED
-            self._say("pickle-call", f"calls {_described(function)}")
+            self._say("pickle-call", f"calls {described(function)}")
             return UNKNOWN
         if function.path == ("copyreg", "_reconstructor"):
             return self._reconstruct(arguments)
         if function.standing is Standing.ALLOWED or (function.standing is Standing.BY_DESIGN and may_be_called(*function.path)):
             return TRUSTED
+        if function.harmless is not None and function.harmless.make is not None and isinstance(arguments, tuple):
+            made = function.harmless.make(function, arguments)
+            return self._refuse_use(function, "calls") if made is None else made
         check = function.harmless.call if function.harmless is not None else None
         if check is not None and isinstance(arguments, tuple) and check(arguments):
             return function.made
         return self._refuse_use(function, "calls")
 
     def _reconstruct(self, arguments: Value) -> Value:
-        if isinstance(arguments, tuple) and len(arguments) == 3 and _is_object(arguments[1]) and arguments[2] is DATA:  # noqa: PLR2004
+        if isinstance(arguments, tuple) and len(arguments) == 3 and _is_object(arguments[1]) and arguments[2] is NONE:  # noqa: PLR2004
             return self._new(arguments[0], ())
         self.acted = True
         self._say("pickle-call", "calls copyreg._reconstructor in a way that is not known to be harmless")
@@ -327,7 +359,7 @@ class Machine:
     def _new(self, kind: Value, arguments: Value) -> Value:
         if not isinstance(kind, Global):
             self.acted = self.acted or kind is UNKNOWN or kind is TRUSTED
-            self._say("pickle-call", f"makes an object of {_described(kind)}")
+            self._say("pickle-call", f"makes an object of {described(kind)}")
             return UNKNOWN
         if kind.standing is Standing.ALLOWED or (kind.standing is Standing.BY_DESIGN and is_class_like(kind.name)):
             return TRUSTED
@@ -337,9 +369,9 @@ class Machine:
         return self._refuse_use(kind, "makes an object of")
 
     def _refuse_use(self, found: Global, verb: str) -> Value:
-        self.acted = self.acted or is_importable(found.module)
+        self.acted = True
         known = words_for(found.module) if found.standing is Standing.UNKNOWN else "is not known to be harmless in this use"
-        self._say("pickle-call", f"{verb} {_full(found)}, which {known}")
+        self._say("pickle-call", f"{verb} {full(found)}, which {known}")
         return UNKNOWN
 
     def _op_build(self, _: Value) -> None:
@@ -347,14 +379,18 @@ class Machine:
         if target is TRUSTED or target is UNKNOWN:
             return
         if isinstance(target, Made):
-            if Takes.TUPLE_STATE in target.takes and isinstance(state, tuple):
+            if isinstance(target, Dtype) and target.set_state(state):
+                return
+            accepts = target.source.harmless.state if target.source.harmless is not None else None
+            if accepts is not None and accepts(state):
                 return
             if Takes.DICT_STATE in target.takes and plain_state(state):
                 return
-        self.acted = self.acted or (isinstance(target, Global) and is_importable(target.module))
-        self._say("pickle-state", f"sets the state of {_described(target)} in a way that is not known to be harmless")
+        self.acted = self.acted or isinstance(target, Global | Made)
+        self._say("pickle-state", f"sets the state of {described(target)} in a way that is not known to be harmless")
 
     def _op_ext(self, _: Value) -> None:
+        self.imported = True
         self._say("pickle-extension", "imports by an extension code; what it names is not in the file")
         self._stack.append(UNKNOWN)
 
@@ -369,7 +405,7 @@ class Machine:
     def _persistent(self, identity: Value) -> Value:
         if self._keeps_storages and isinstance(identity, tuple) and len(identity) in {_PERSISTENT_PARTS, _PERSISTENT_PARTS + 1}:
             word, kind, key, _, count = identity[:_PERSISTENT_PARTS]
-            viewed = len(identity) == _PERSISTENT_PARTS or identity[-1] is DATA or isinstance(identity[-1], tuple)
+            viewed = len(identity) == _PERSISTENT_PARTS or identity[-1] is NONE or isinstance(identity[-1], tuple)
             size = STORAGE_SIZES.get(kind.name) if isinstance(kind, Global) and kind.module in {"torch", "torch.storage"} else None
             if (
                 isinstance(word, str)
@@ -392,30 +428,14 @@ class Machine:
         return STORAGE
 
     def _op_next_buffer(self, _: Value) -> None:
-        raise FormatError(f"byte {self._offset}", "a buffer that lies outside the file")
+        raise StricterError(f"byte {self.begun}", "a buffer that lies outside the file")
 
     def _op_readonly_buffer(self, _: Value) -> None:
         self._top()
 
     def _say(self, rule: str, message: str) -> None:
-        self._findings.add(rule, at(self._place, f"byte {self._offset}"), message)
-
-
-def _full(found: Global) -> str:
-    return shown(f"{found.module}.{found.name}")
+        self._findings.add(rule, at(self._place, f"byte {self.begun}"), message)
 
 
 def _is_object(value: Value) -> bool:
     return isinstance(value, Global) and value.path == ("builtins", "object")
-
-
-def _described(value: Value) -> str:
-    if isinstance(value, Global):
-        return _full(value)
-    if isinstance(value, Made):
-        return f"what {_full(value.source)} made"
-    if value is TRUSTED:
-        return "an object that another call made"
-    if value is UNKNOWN:
-        return "the result of something that is not known to be harmless"
-    return "a value that is no class or function"

@@ -176,7 +176,7 @@ def save(tensors: Mapping[str, Any], path: StrPath, *, metadata: Mapping[str, st
 
 
 def _opened(path: StrPath) -> Reader:
-    target = Path(path).resolve(strict=True)
+    target = Path(os.path.realpath(path, strict=True))
     with DiskSource(target) as source:
         if source.is_folder:
             raise FormatError(os.fspath(path), "a file was expected, not a folder")

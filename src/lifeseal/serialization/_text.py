@@ -7,11 +7,14 @@ from typing import Final
 
 from lifeseal._io import loads
 from lifeseal.errors import FormatError, LimitError
+from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._rules import Findings, at
 from lifeseal.serialization._window import Window, chunks
 
-_MAX_JSON: Final = 64 << 20
+_MAX_ESCAPES: Final = 1 << 19
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NAMES_CODE: Final = ("auto_map", "auto_mapping", "custom_pipelines", "_target_", "py/object", "py/reduce", "__loader__", "__reduce__")
+_NAMES: Final = frozenset(_NAMES_CODE)
 _SAID: Final = re.compile(r'"(' + "|".join(map(re.escape, _NAMES_CODE)) + r')"\s*:\s*(?!null)')
 _KERAS: Final = re.compile(r'"class_name"\s*:')
 _ESCAPED: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
@@ -31,21 +34,35 @@ def is_text(window: Window) -> bool:
     return True
 
 
-def judge_text(window: Window, findings: Findings, *, place: str) -> str:
+def judge_text(window: Window, findings: Findings, *, place: str, budget: Budget) -> str:
     """Judge text; returns its format, ``json`` or ``text``."""
-    if window.read(0, 4096).lstrip()[:1] not in {b"{", b"["}:
+    if _first(window) not in {b"{", b"["}:
         return "text"
-    if window.size > _MAX_JSON:
-        findings.add("limit", place, f"more than {_MAX_JSON} bytes of what could be JSON")
+    if window.size > budget.text:
+        findings.add("limit", place, f"more than {budget.text} bytes of what could be JSON")
         return "text"
     data = window.read(0, window.size)
     try:
-        document = loads(data, where=place or "document", max_bytes=_MAX_JSON, floats=True)
-    except (FormatError, LimitError, RecursionError):
+        values = budget.spend_json(data)
+        document = loads(data, where=place or "document", max_bytes=len(data), max_items=values, floats=True)
+    except LimitError as error:
+        findings.add("limit", place, str(error))
+        _judge_loosely(data.decode("utf-8"), findings, place)
+        return "text"
+    except (FormatError, RecursionError):
         _judge_loosely(data.decode("utf-8"), findings, place)
         return "text"
     _judge_fields(document, findings, place)
     return "json"
+
+
+def _first(window: Window) -> bytes:
+    """Return the first byte that is no space."""
+    for number, piece in enumerate(chunks(window)):
+        stripped = (piece.removeprefix(_BYTE_ORDER_MARK) if number == 0 else piece).lstrip()
+        if stripped:
+            return stripped[:1]
+    return b""
 
 
 def _judge_fields(document: object, findings: Findings, place: str) -> None:
@@ -53,7 +70,7 @@ def _judge_fields(document: object, findings: Findings, place: str) -> None:
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
-            for name in _NAMES_CODE:
+            for name in () if _NAMES.isdisjoint(value) else _NAMES_CODE:
                 if value.get(name):
                     findings.add("json-code", at(place, repr(name)), f"field {name!r} names code that a loader imports or fetches")
             if "class_name" in value and "config" in value:
@@ -65,6 +82,9 @@ def _judge_fields(document: object, findings: Findings, place: str) -> None:
 
 def _judge_loosely(text: str, findings: Findings, place: str) -> None:
     """Look for the same fields in what a more tolerant reader would still take for JSON."""
+    if text.count("\\u00") > _MAX_ESCAPES:
+        findings.add("limit", place, f"more than {_MAX_ESCAPES} escapes in what could be JSON")
+        return
     text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
     for match in _SAID.finditer(text):
         findings.add("json-code", at(place, repr(match[1])), f"field {match[1]!r} names code that a loader imports or fetches")

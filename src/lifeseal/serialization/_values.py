@@ -12,6 +12,8 @@ import attrs
 
 Value: TypeAlias = object
 
+_MAX_FIELDS = 256
+
 
 class Mark:
     """A kind of value about which nothing more need be known."""
@@ -27,6 +29,8 @@ class Mark:
 
 DATA = Mark("data")
 LONG_TEXT = Mark("long text")
+NONE = Mark("none")
+NUMBER = Mark("a large number")
 LIST = Mark("list")
 SET = Mark("set")
 STORAGE = Mark("storage")
@@ -35,17 +39,33 @@ UNKNOWN = Mark("unknown")
 
 
 class Dict:
-    """A dictionary; ``special`` if a key of it could stand for a special method."""
+    """A dictionary.
 
-    __slots__ = ("special",)
+    Attributes:
+        special: A key of it could stand for a special method.
+        fields: Its items, as long as they could be the fields of a NumPy type; else None.
+        frozen: Something was judged by its items, so none may be added.
+    """
+
+    __slots__ = ("fields", "frozen", "special")
 
     def __init__(self) -> None:
         self.special = False
+        self.fields: dict[str, Value] | None = {}
+        self.frozen = False
 
-    def add_key(self, key: Value) -> None:
-        """Note one key."""
-        if type(key) is str and key.startswith("__"):
+    def add(self, key: Value, value: Value) -> None:
+        """Note one item."""
+        if type(key) is str:
+            self.special = self.special or key.startswith("__")
+        elif type(key) is not int:
             self.special = True
+        if self.fields is None:
+            return
+        if type(key) is str and isinstance(value, tuple) and len(self.fields) < _MAX_FIELDS:
+            self.fields[key] = value
+        else:
+            self.fields = None
 
 
 class Takes(enum.Flag):
@@ -56,7 +76,6 @@ class Takes(enum.Flag):
     ADD = enum.auto()
     ITEMS = enum.auto()
     DICT_STATE = enum.auto()
-    TUPLE_STATE = enum.auto()
 
 
 Check: TypeAlias = Callable[[tuple[Value, ...]], bool]
@@ -70,11 +89,15 @@ class Harmless:
         call: Accepts the arguments with which it may be called; None: never.
         new: Accepts the arguments with which it may be made by ``NEWOBJ``; None: never.
         takes: What its instances take.
+        make: Follows a call whose result must be known better; returns None where it may not be called so.
+        state: Accepts the states that its instances may be given besides.
     """
 
     call: Check | None = None
     new: Check | None = None
     takes: Takes = Takes.NOTHING
+    make: "Callable[[Global, tuple[Value, ...]], Value | None] | None" = None
+    state: Callable[[Value], bool] | None = None
 
 
 class Made:

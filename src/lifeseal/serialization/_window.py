@@ -83,13 +83,18 @@ def crc32(window: Window) -> int:
 
 
 class Cursor:
-    """Reads a window in order; whatever is asked for is there in full, or it raises FormatError."""
+    """Reads a window in order; whatever is asked for is there in full, or it raises FormatError.
+
+    Attributes:
+        cost: Work that was done beyond one step for each read, in steps; whoever bounds it sets it back.
+    """
 
     def __init__(self, window: Window, start: int = 0) -> None:
         self._window = window
         self._buffer = b""
         self._base = start
         self._next = 0
+        self.cost = 0
 
     @property
     def offset(self) -> int:
@@ -145,6 +150,7 @@ class Cursor:
             fits = fits and len(kept) + len(piece) <= limit
             if fits:
                 kept += piece
+                self.cost += len(piece) >> 5
             if end >= 0:
                 self._next = end + 1
                 return kept if fits else None

@@ -14,26 +14,18 @@ from typing import Final, TypeAlias
 import attrs
 
 from lifeseal.errors import FormatError
+from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._rules import Findings, at, shown
 from lifeseal.serialization._window import Window
+from lifeseal.serialization._zip_end import CENTRAL, MAX_ENDS, Directory, find_ends
 
 Fault: TypeAlias = Callable[[str, str, str], None]
 
-MAX_MEMBERS: Final = 1 << 17
 LOCAL: Final = b"PK\x03\x04"
-_CENTRAL: Final = b"PK\x01\x02"
-_END: Final = b"PK\x05\x06"
-_END64: Final = b"PK\x06\x06"
-_LOCATOR64: Final = b"PK\x06\x07"
 _DESCRIPTOR: Final = b"PK\x07\x08"
 _LOCAL_FORMAT: Final = struct.Struct("<4xHHHHHIIIHH")
 _CENTRAL_FORMAT: Final = struct.Struct("<4xHHHHHHIIIHHHHHII")
-_END_FORMAT: Final = struct.Struct("<4xHHHHIIH")
-_END64_FORMAT: Final = struct.Struct("<4xQHHIIQQQQ")
-_LOCATOR64_FORMAT: Final = struct.Struct("<4xIQI")
-_TAIL: Final = 0xFFFF + _END_FORMAT.size
 _FULL: Final = 0xFFFFFFFF
-_MAX_ENDS: Final = 4
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 _DESCRIBED: Final = 0x8
 _UTF8: Final = 0x800
@@ -72,32 +64,14 @@ class Member:
         return self.name.endswith("/") and self.size == 0
 
 
-@attrs.frozen(kw_only=True)
-class _End:
-    at: int
-    directory_end: int
-    count: int
-    size: int
-    offset: int
-    comment: int
-
-    @property
-    def start(self) -> int:
-        return self.directory_end - self.size
-
-
-def has_end(window: Window) -> bool:
-    """Tell whether a reader that looks from the end would take this for an archive."""
-    return any(end.count for end in _ends(window))
-
-
-def read_members(window: Window, findings: Findings, place: str) -> tuple[Member, ...]:
+def read_members(window: Window, findings: Findings, place: str, budget: Budget) -> tuple[Member, ...]:
     """List every member that any reader could see.
 
     Args:
         window: The archive.
         findings: Gets every point on which readers could differ.
         place: What to call the archive in findings.
+        budget: Work left for the file.
 
     Returns:
         The members, by offset of their local headers.
@@ -106,26 +80,36 @@ def read_members(window: Window, findings: Findings, place: str) -> tuple[Member
     def fault(rule: str, detail: str, message: str) -> None:
         findings.add(rule, at(place, detail), message)
 
-    ends = _ends(window)
+    ends = find_ends(window)
     if len(ends) != 1:
         fault("zip-structure", "end", f"one end record was expected, but {len(ends)} are there")
+    directories = list(dict.fromkeys(directory for end in ends[:MAX_ENDS] for directory in end.directories))
+    for end in ends:
+        for text in end.faults:
+            fault("zip-structure", "end", text)
+        if end.stop != window.size:
+            fault("zip-structure", "end", "bytes after the end record that are not its comment")
+    members = _listed(window, directories, fault, budget)
+    directory_start = min((directory.start for directory in directories), default=window.size)
+    found = sorted(members.values(), key=lambda member: member.header)
+    return (*found, *_between(window, found, directory_start, fault))
+
+
+def _listed(window: Window, directories: Iterable[Directory], fault: Fault, budget: Budget) -> dict[int, Member]:
+    """List the members of every directory, by offset of their local headers."""
     members: dict[int, Member] = {}
     names: set[str] = set()
-    directory_start = min((end.start for end in ends), default=window.size)
-    for end in ends[:_MAX_ENDS]:
-        if end.at + _END_FORMAT.size + end.comment != window.size:
-            fault("zip-structure", "end", "bytes after the end record that are not its comment")
-        shift = end.start - end.offset
+    for directory in directories:
+        shift = directory.start - directory.offset
         if shift:
             fault("zip-structure", "end", f"the directory lies {shift} bytes from where the end record says")
-        for base, start in {0: end.offset, shift: end.start}.items():
-            for member in _directory(window, end, base, start, fault):
+        for base, start in {0: directory.offset, shift: directory.start}.items():
+            for member in _directory(window, attrs.evolve(directory, offset=base, stop=start + directory.size), fault, budget) if start >= 0 else ():
                 if member.name in names and members.get(member.header) != member:
                     fault("zip-duplicate", repr(shown(member.name)), "a second member has the same name")
                 names.add(member.name)
                 members.setdefault(member.header, member)
-    found = sorted(members.values(), key=lambda member: member.header)
-    return (*found, *_between(window, found, directory_start, fault))
+    return members
 
 
 def _between(window: Window, members: Iterable[Member], stop: int, fault: Fault) -> list[Member]:
@@ -145,46 +129,17 @@ def _between(window: Window, members: Iterable[Member], stop: int, fault: Fault)
     return hidden
 
 
-def _ends(window: Window) -> list[_End]:
-    base = max(0, window.size - _TAIL)
-    tail = window.read(base, _TAIL)
-    found: list[_End] = []
-    position = tail.rfind(_END)
-    while position >= 0 and len(found) <= _MAX_ENDS:
-        end = _end_at(window, base + position) if len(tail) - position >= _END_FORMAT.size else None
-        # Readers take the last record, or one whose comment ends the file; others lie in members that are archives themselves.
-        if end is not None and (not found or end.at + _END_FORMAT.size + end.comment == window.size):
-            found.append(end)
-        position = tail.rfind(_END, 0, position)
-    return found
-
-
-def _end_at(window: Window, position: int) -> _End | None:
-    _, _, _, count, size, offset, comment = _END_FORMAT.unpack(window.read(position, _END_FORMAT.size))
-    directory_end = position
-    lead = window.read(max(0, position - _LOCATOR64_FORMAT.size), _LOCATOR64_FORMAT.size)
-    if lead[:4] == _LOCATOR64 and len(lead) == _LOCATOR64_FORMAT.size:
-        nearby = position - _LOCATOR64_FORMAT.size - _END64_FORMAT.size
-        for place in (nearby, _LOCATOR64_FORMAT.unpack(lead)[1]):
-            record = window.read(place, _END64_FORMAT.size) if place >= 0 else b""
-            if record[:4] == _END64 and len(record) == _END64_FORMAT.size:
-                directory_end = place
-                *_, count, size, offset = _END64_FORMAT.unpack(record)
-                break
-    end = _End(at=position, directory_end=directory_end, count=count, size=size, offset=offset, comment=comment)
-    if end.start < 0:
-        return None
-    plausible = window.read(end.start, 4) == _CENTRAL or window.read(offset, 4) == _CENTRAL
-    return end if plausible or (count == 0 and size == 0 and position == 0) else None
-
-
-def _directory(window: Window, end: _End, base: int, start: int, fault: Fault) -> list[Member]:
+def _directory(window: Window, end: Directory, fault: Fault, budget: Budget) -> list[Member]:
+    """List one directory's members; ``offset`` is here what is added to every header's place."""
     found: list[Member] = []
-    stop = start + end.size
-    position = start
-    while position < stop and len(found) < MAX_MEMBERS:
+    position = end.start
+    while position < end.stop:
+        if budget.members <= 0:
+            fault("limit", "end", "more members than are read of one file")
+            break
+        budget.members -= 1
         record = window.read(position, _CENTRAL_FORMAT.size)
-        if record[:4] != _CENTRAL or len(record) < _CENTRAL_FORMAT.size:
+        if record[:4] != CENTRAL or len(record) < _CENTRAL_FORMAT.size:
             fault("zip-structure", f"byte {position}", "an entry of the directory was expected")
             break
         made, _, flags, method, _, _, crc, packed, size, n_name, n_extra, n_comment, _, _, attributes, header = _CENTRAL_FORMAT.unpack(record)
@@ -202,10 +157,12 @@ def _directory(window: Window, end: _End, base: int, start: int, fault: Fault) -
         if flags & _ENCRYPTED:
             fault("zip-encrypted", repr(shown(name)), "is encrypted")
         found.append(_with_local(window, Member(
-            name=name, method=method, flags=flags, crc=crc, packed=packed, size=size, header=header + base, start=0, end=0
+            name=name, method=method, flags=flags, crc=crc, packed=packed, size=size, header=header + end.offset, start=0, end=0
         ), raw, fault))  # fmt: skip
-    if len(found) != end.count or position != stop:
-        fault("zip-structure", "end", f"{end.count} members in {end.size} bytes were announced, but {len(found)} in {position - start} were found")
+    if len(found) != end.count or position != end.stop:
+        fault(
+            "zip-structure", "end", f"{end.count} members in {end.size} bytes were announced, but {len(found)} in {position - end.start} were found"
+        )
     return found
 
 
@@ -269,7 +226,7 @@ def _local_at(window: Window, position: int) -> tuple[Member, bytes] | None:
 def _hidden(window: Window, start: int, stop: int) -> list[Member]:
     """List members between two offsets that stand in no directory, as a reader that streams would see them."""
     found: list[Member] = []
-    while start < stop and len(found) < _MAX_ENDS:
+    while start < stop and len(found) < MAX_ENDS:
         local = _local_at(window, start)
         if local is None:
             break
