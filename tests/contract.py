@@ -9,31 +9,32 @@ SIGNATURES = """
 attestation.KeySigner.from_file(path, *, passphrase=None)
 attestation.TrustedKey.from_file(path)
 attestation.Waiver(covers, allows, reason, owner, expires, risk)
-signing.sign(model, *, signer, out=None, hash="sha256", shard_size=None, ignore=(), timestamp=None, digests=None, previous=None, executor=None, progress=None)
-signing.digest(model, *, files=None, hash="sha256")
-signing.open_model(model, *, policy, signature=None, expect=None, withdrawals=None, waiver=None, ignore=(), allow_unsigned_files=False, links="refuse")
-signing.verify(model, *, policy, signature=None, expect=None, withdrawals=None, waiver=None, ignore=(), allow_unsigned_files=False, links="refuse", progress=None)
-signing.SignedModel.read(self, name)
-signing.SignedModel.readinto(self, name, buffer, start=0)
-signing.SignedModel.verify(self, progress=None)
-serialization.scan(path, *, allow=(), digest=False)
+signing.sign(model, *, signer, out=None, hash="sha256", shard_size=None, ignore=(), timestamp=None, digests=None, previous=None, executor=None, progress=None) -> Bundle
+signing.digest(model, *, files=None, hash="sha256") -> Digests
+signing.open_model(model, *, policy, signature=None, expect=None, withdrawals=None, waiver=None, ignore=(), allow_unsigned_files=False, links="refuse") -> SignedModel
+signing.verify(model, *, policy, signature=None, expect=None, withdrawals=None, waiver=None, ignore=(), allow_unsigned_files=False, links="refuse", progress=None) -> Verification
+signing.SignedModel.read(self, name) -> bytes
+signing.SignedModel.readinto(self, name, buffer, start=0) -> int
+signing.SignedModel.verify(self, progress=None) -> Verification
+serialization.scan(path, *, allow=(), digest=False) -> ScanReport
 serialization.save(tensors, path, *, metadata=None, max_shard_size=None)
-serialization.load(path, *, framework="numpy", names=None)
-serialization.validate(path)
-provenance.record(paths, *, description, records=None, leaf_key=None, derived_from=(), previous=None, executor=None, progress=None)
-provenance.sign(manifest, *, signer)
-provenance.verify(manifest, root, *, sample=None, progress=None)
+serialization.load(path, *, framework="numpy", names=None) -> dict
+serialization.validate(path) -> Header
+provenance.record(paths, *, description, records=None, leaf_key=None, derived_from=(), previous=None, executor=None, progress=None) -> Manifest
+provenance.sign(manifest, *, signer) -> Bundle
+provenance.verify(manifest, root, *, sample=None, progress=None) -> DataVerification
 erasure.Vault.create(path, *, root)
 erasure.Vault.open(path, *, root, at_least=None)
-erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None)
-erasure.Vault.asset(self, name)
+erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None) -> SealedAsset
+erasure.Vault.asset(self, name) -> SealedAsset
 erasure.Vault.unseal(self, name, out)
-erasure.Vault.erase(self, names)
-loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None)
+erasure.Vault.erase(self, names) -> Erasure
+loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None) -> dict
 evidence.Log(path, *, key=None, on_failure="refuse")
-evidence.start(path, *, key=None, on_failure="refuse")
+evidence.start(path, *, key=None, on_failure="refuse") -> Log
 evidence.stop()
-disposal.dispose(plan, *, signer, sanitiser, custodian, trigger)
+disposal.plan(vault, names, *, request="") -> Plan
+disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 """
 
 WAITING = {

@@ -15,10 +15,14 @@ def found(name):
     return functools.reduce(getattr, path, importlib.import_module(f"lifeseal.{family}"))
 
 
-def agreed(name):
+def promise(name):
     namespace = {}
-    exec(f"def function({AGREED[name]}: pass", namespace)
-    return [p for p in inspect.signature(namespace["function"]).parameters.values() if p.name not in WAITING.get(name, ())]
+    exec(f"from __future__ import annotations\ndef function({AGREED[name]}: pass", namespace)
+    return inspect.signature(namespace["function"])
+
+
+def agreed(name):
+    return [p for p in promise(name).parameters.values() if p.name not in WAITING.get(name, ())]
 
 
 def plain(parameter):
@@ -34,6 +38,12 @@ def test_a_public_function_has_the_agreed_signature(name):
     assert positional == [plain(p) for p in wanted if p.kind is not p.KEYWORD_ONLY]
     keywords = {plain(p) for p in parameters if p.kind is p.KEYWORD_ONLY}
     assert keywords == {plain(p) for p in wanted if p.kind is p.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("name", [name for name in AGREED if "->" in AGREED[name]])
+def test_a_public_function_returns_the_agreed_type(name):
+    returned = inspect.signature(found(name)).return_annotation
+    assert getattr(returned, "__name__", str(returned)).partition("[")[0] == promise(name).return_annotation
 
 
 def test_a_waiver_takes_the_agreed_fields_by_name():
