@@ -248,3 +248,20 @@ def test_a_bundle_that_holds_its_key_is_written_with_its_hint_and_still_verifies
 def test_reprs_hold_no_payload(bundle):
     marked = attrs.evolve(bundle, envelope=attrs.evolve(bundle.envelope, payload=b"private words"))
     assert "private words" not in repr(marked)
+
+
+def test_a_bundle_of_many_values_is_refused_before_it_is_parsed(monkeypatch):
+    monkeypatch.setattr("lifeseal._io._strict.json.loads", lambda *_, **__: pytest.fail("parsed"))
+    with pytest.raises(LimitError, match="values, more than the limit"):
+        Bundle.from_bytes(b'{"x":[' + b"[]," * 20_000 + b"1]}")
+
+
+def test_a_bundle_is_never_written_over_anything_but_a_bundle(bundle, tmp_path):
+    place = tmp_path / "x.sig"
+    bundle.write(place)
+    bundle.write(place)
+    assert Bundle.load(place) == bundle
+    place.write_bytes(b'{"precious": 1}')
+    with pytest.raises(FileExistsError, match="is no signature"):
+        bundle.write(place)
+    assert place.read_bytes() == b'{"precious": 1}'

@@ -240,3 +240,16 @@ def test_a_signature_uses_the_hash_of_its_curve(tmp_path):
         signer = KeySigner.from_file(tmp_path / f"{algorithm}.key")
         envelope = signer.sign("text/plain", b"x").envelope
         signer._private.public_key().verify(envelope.signature, envelope.signed_bytes, ec.ECDSA(hashed))
+
+
+def test_a_file_with_several_keys_is_refused_for_nobody_can_tell_which_is_meant(tmp_path):
+    for name in ("one", "two"):
+        generate_key(tmp_path / name)
+    for ending, load, kind in ((".pub", TrustedKey.from_file, "public"), (".key", KeySigner.from_file, "private")):
+        one, two = ((tmp_path / f"{name}{ending}").read_bytes() for name in ("one", "two"))
+        both = tmp_path / f"both{ending}"
+        both.write_bytes(one)
+        assert load(both)
+        both.write_bytes(one + two)
+        with pytest.raises(FormatError, match=f"both.*one {kind} key was expected"):
+            load(both)

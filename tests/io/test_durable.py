@@ -398,3 +398,22 @@ class TestAppender:
             assert (tmp_path / "log").read_bytes() == b"old\n" * 2000
             log.append(b"new\n", durable=durable)
         assert (tmp_path / "log").read_bytes() == b"old\n" * 2000 + b"new\n"
+
+
+def test_an_appender_closes_the_line_that_a_killed_writer_tore(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"whole\nto")
+    appender = _durable.Appender(path)
+    with appender.locked():
+        appender.append(b"next\n", durable=True)
+        appender.append(b"last\n", durable=True)
+    appender.close()
+    assert path.read_bytes() == b"whole\nto\nnext\nlast\n"
+
+
+def test_an_error_names_the_whole_path(tmp_path):
+    missing = tmp_path / "missing" / "file"
+    for write in (lambda: _durable.replace(missing, b""), lambda: _durable.make_folder(missing), lambda: _durable.Appender(missing)):
+        with pytest.raises(FileNotFoundError) as caught:
+            write()
+        assert caught.value.filename == str(missing)

@@ -106,7 +106,7 @@ class KeySigner:
 
         where = os.fspath(path)
         data = read_bounded(path, limit=_MAX_KEY_FILE, what="a private key")
-        if data.count(b"-----BEGIN ") > 1 and b"EC PARAMETERS" not in data:
+        if data.count(b"-----BEGIN ") - data.count(b"-----BEGIN EC PARAMETERS-----") > 1:
             raise FormatError(where, "one private key was expected, not several PEM blocks")
         encrypted = b"ENCRYPTED" in data
         if encrypted and passphrase is None:
