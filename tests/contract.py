@@ -38,7 +38,7 @@ disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 """
 
 WAITING = {
-    "signing.sign": {"shard_size", "timestamp", "previous"},
+    "signing.sign": {"previous"},
     "signing.open_model": {"withdrawals", "links"},
     "signing.verify": {"withdrawals", "links"},
     "serialization.save": {"max_shard_size"},

@@ -37,7 +37,7 @@ def test_a_generated_key_signs_what_its_public_part_verifies(tmp_path, algorithm
     public = generate_key(tmp_path / "release", algorithm=algorithm)
     signer = KeySigner.from_file(tmp_path / "release.key")
     assert TrustedKey.from_file(tmp_path / "release.pub") == public == signer.public
-    info = public.check(signer.sign("text/plain", b"payload"), purpose=Purpose.MODEL)
+    info = public.check((signer.sign("text/plain", b"payload"),), purpose=Purpose.MODEL)
     assert (info.kind, info.fingerprint) == ("key", public.fingerprint)
 
 
@@ -48,7 +48,7 @@ def test_the_key_of_another_is_no_key_to_the_signature(tmp_path, algorithm):
     signed = KeySigner.from_file(tmp_path / "mine.key").sign("text/plain", b"payload")
     relabelled = type(signed)(material=type(signed.material)(hint=other.fingerprint), envelope=signed.envelope)
     with pytest.raises(SignatureError, match="does not verify under key"):
-        other.check(relabelled, purpose=Purpose.MODEL)
+        other.check((relabelled,), purpose=Purpose.MODEL)
 
 
 def test_the_private_key_is_readable_by_its_owner_alone(tmp_path):
@@ -207,7 +207,7 @@ def test_reprs_name_the_public_key_alone(signer):
 def test_a_public_key_survives_a_pickle(signer, bundle):
     again = pickle.loads(pickle.dumps(signer.public))
     assert again == signer.public
-    assert again.check(bundle, purpose=Purpose.MODEL)
+    assert again.check((bundle,), purpose=Purpose.MODEL)
 
 
 @pytest.mark.parametrize("passphrase", [None, b"topsecretpassphrase"])

@@ -107,21 +107,21 @@ def test_a_strangers_signature_is_refused_whatever_it_claims(bundle, signer, str
 @pytest.mark.parametrize("material", [KeyMaterial(hint="00" * 32), KeyMaterial(hint=""), KeyMaterial(key=b"x")])
 def test_a_good_signature_under_another_name_is_refused(bundle, signer, material):
     with pytest.raises(PolicyError, match=r"another signer's"):
-        signer.public.check(attrs.evolve(bundle, material=material), purpose=Purpose.MODEL)
+        signer.public.check((attrs.evolve(bundle, material=material),), purpose=Purpose.MODEL)
 
 
 def test_the_whole_key_of_another_is_refused_and_ones_own_accepted(bundle, signer, stranger):
     own, other = (attrs.evolve(bundle, material=KeyMaterial(key=key.public.pem)) for key in (signer, stranger))
-    assert signer.public.check(own, purpose=Purpose.MODEL).fingerprint == signer.public.fingerprint
+    assert signer.public.check((own,), purpose=Purpose.MODEL).fingerprint == signer.public.fingerprint
     with pytest.raises(PolicyError, match=f"names signing key '{stranger.public.fingerprint[:12]}'"):
-        signer.public.check(other, purpose=Purpose.MODEL)
+        signer.public.check((other,), purpose=Purpose.MODEL)
 
 
 @pytest.mark.parametrize("signature", [b"", b"\x00", b"\x30\x06\x02\x01\x00\x02\x01\x00", b"\xff" * 72])
 def test_a_signature_that_is_none_does_not_verify(bundle, signer, signature):
     broken = attrs.evolve(bundle, envelope=attrs.evolve(bundle.envelope, signature=signature))
     with pytest.raises(SignatureError, match="does not verify"):
-        signer.public.check(broken, purpose=Purpose.MODEL)
+        signer.public.check((broken,), purpose=Purpose.MODEL)
 
 
 @pytest.mark.parametrize("payload", [b"", b"[]", b"{", b"\xff", b'{"_type":"https://in-toto.io/Statement/v1","_type":"x"}'])

@@ -5,7 +5,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 import attrs
 
@@ -16,6 +16,7 @@ from lifeseal.errors import FormatError, LimitError
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+T = TypeVar("T")
 HashName: TypeAlias = Literal["sha256", "blake2b", "blake3"]
 HASHES: tuple[HashName, ...] = get_args(HashName)
 DIGEST_SIZES: dict[str, int] = {"sha256": 32, "blake2b": 64, "blake3": 32}
@@ -45,12 +46,14 @@ class FileDigest:
     Attributes:
         name: Relative POSIX name.
         size: Bytes.
-        digest: Raw digest, 32 or 64 bytes.
+        digest: Raw digest, 32 or 64 bytes; empty where shards were asked for.
+        shards: Raw digests of the shards, in order, where those were asked for.
     """
 
     name: str
     size: int
     digest: bytes = attrs.field(repr=lambda d: d.hex()[:12])
+    shards: tuple[bytes, ...] = attrs.field(default=(), repr=lambda s: f"<{len(s)} shards>")
 
 
 def new_hasher(algorithm: HashName, *, threads: int = 1) -> Hasher:
@@ -77,14 +80,18 @@ def new_hasher(algorithm: HashName, *, threads: int = 1) -> Hasher:
     raise ValueError(f"hash must be one of {', '.join(HASHES)}, not {algorithm!r}")
 
 
-def read_through(reader: Reader, where: str, buffer: memoryview, take: Callable[[memoryview], object]) -> int:
-    """Read a file once from start to end, handing on each piece.
+def read_through(
+    reader: Reader, where: str, buffer: memoryview, take: Callable[[memoryview], object], *, start: int = 0, end: int | None = None
+) -> int:
+    """Read a file, or a shard of it, once from start to end, handing on each piece.
 
     Args:
         reader: The opened file.
         where: Name for error messages.
         buffer: Reused for every piece.
         take: Gets each piece; the view is valid during the call only.
+        start: Offset to start at, bytes.
+        end: Offset to end at, within the file; by default its end, and then nothing may follow.
 
     Returns:
         Bytes read.
@@ -92,13 +99,13 @@ def read_through(reader: Reader, where: str, buffer: memoryview, take: Callable[
     Raises:
         FormatError: The file grew or shrank meanwhile.
     """
-    done = 0
-    while done <= reader.size and (count := reader.readinto(buffer, done)):
+    done, stop = start, reader.size if end is None else end
+    while done < stop + (end is None) and (count := reader.readinto(buffer if end is None else buffer[: end - done], done)):
         take(buffer[:count])
         done += count
-    if done != reader.size:
-        raise FormatError(where, f"changed while it was read: {done} bytes instead of {reader.size}")
-    return done
+    if done != stop:
+        raise FormatError(where, f"changed while it was read: {done} bytes instead of {stop}")
+    return done - start
 
 
 def read_whole(reader: Reader, *, where: str, limit: int) -> bytes:
@@ -128,6 +135,7 @@ def hash_files(
     names: Sequence[str],
     *,
     algorithm: HashName = "sha256",
+    shard_size: int | None = None,
     threads: int | None = None,
     executor: "Executor | None" = None,
     progress: ProgressCallback = None,
@@ -139,6 +147,7 @@ def hash_files(
         source: Where they lie.
         names: Which ones.
         algorithm: Hash to use.
+        shard_size: Hash each file in shards of so many bytes.
         threads: Worker threads, by default as many as this process may use cores.
         executor: Runs the work instead of threads; its workers open the same path, so ``source`` must be on disk.
         progress: Called in this thread about five times a second; raising from it stops the work.
@@ -159,10 +168,11 @@ def hash_files(
         if not isinstance(source, DiskSource):
             raise ValueError("executor= needs a model on disk")
         where = str(source.path.absolute())
-        jobs = [executor.submit(_hash_elsewhere, where, batch, algorithm) for batch in _batches(names, sizes)]
-        found = _collect(jobs, report, elsewhere=True)
+        jobs = [executor.submit(_hash_elsewhere, where, batch, algorithm, shard_size) for batch in _batches(names, sizes)]
+        found = {entry.name: entry for entry in _collect(jobs, report, elsewhere=True)}
     else:
-        found = _hash_in_threads(source, sizes, algorithm, threads or available_cores(), report)
+        pieces = [piece for name in names for piece in _pieces(name, sizes[name], shard_size)]
+        found = _joined(_hash_in_threads(source, pieces, algorithm, threads or available_cores(), report), source.where)
     return {name: found[name] for name in names}
 
 
@@ -197,52 +207,94 @@ class _Report:
             self.progress(Progress(phase=self._phase, done=min(self._done, self._total), total=self._total))
 
 
-def _hash_in_threads(source: Source, sizes: dict[str, int], algorithm: HashName, threads: int, report: _Report) -> dict[str, FileDigest]:
-    large = sorted((name for name in sizes if sizes[name] > _SMALL), key=lambda name: -sizes[name])
-    small = [name for name in sizes if sizes[name] <= _SMALL]
+@attrs.frozen
+class _Piece:
+    """A file, or a shard of it: ``last`` ends where the file does."""
+
+    name: str
+    start: int
+    length: int
+    last: bool
+    sharded: bool
+
+
+@attrs.frozen
+class _Hashed:
+    piece: _Piece
+    size: int
+    digest: bytes
+
+
+def _pieces(name: str, size: int, shard_size: int | None) -> list[_Piece]:
+    if shard_size is None:
+        return [_Piece(name, 0, size, last=True, sharded=False)]
+    starts = range(0, max(size, 1), shard_size)
+    return [_Piece(name, start, min(shard_size, size - start), last=start + shard_size >= size, sharded=True) for start in starts]
+
+
+def _joined(hashed: Iterable[_Hashed], where: str) -> dict[str, FileDigest]:
+    by_file: dict[str, list[_Hashed]] = {}
+    for entry in hashed:
+        by_file.setdefault(entry.piece.name, []).append(entry)
+    found = {}
+    for name, entries in by_file.items():
+        entries.sort(key=lambda entry: entry.piece.start)
+        size = entries[-1].size
+        if any(entry.size != size for entry in entries):
+            raise FormatError(f"{where}: {name!r}", "changed while it was read")
+        sharded = entries[0].piece.sharded
+        shards = tuple(entry.digest for entry in entries) if sharded else ()
+        found[name] = FileDigest(name=name, size=size, digest=b"" if sharded else entries[0].digest, shards=shards)
+    return found
+
+
+def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashName, threads: int, report: _Report) -> list[_Hashed]:
+    large = sorted((piece for piece in pieces if piece.length > _SMALL), key=lambda piece: -piece.length)
+    small = [piece for piece in pieces if piece.length <= _SMALL]
     width = threads if algorithm == "blake3" and len(large) < threads else 1
     local = threading.local()
 
-    def work(batch: Sequence[str]) -> list[FileDigest]:
+    def work(batch: Sequence[_Piece]) -> list[_Hashed]:
         buffer: memoryview | None = getattr(local, "buffer", None)
         if buffer is None:
             buffer = local.buffer = memoryview(bytearray(_WIDE_BUFFER if width > 1 else _BUFFER))
         results = []
-        for name in batch:
+        for piece in batch:
             hasher = new_hasher(algorithm, threads=width)
 
-            def take(piece: memoryview, hasher: Hasher = hasher) -> None:
-                hasher.update(piece)
-                report.add(len(piece))
+            def take(data: memoryview, hasher: Hasher = hasher) -> None:
+                hasher.update(data)
+                report.add(len(data))
 
-            with source.open(name) as reader:
-                size = read_through(reader, f"{source.where}: {name!r}", buffer, take)
-            results.append(FileDigest(name=name, size=size, digest=hasher.digest()))
+            with source.open(piece.name) as reader:
+                stop = None if piece.last else piece.start + piece.length
+                read_through(reader, f"{source.where}: {piece.name!r}", buffer, take, start=piece.start, end=stop)
+                results.append(_Hashed(piece, reader.size, hasher.digest()))
         return results
 
     # Small files share one worker: their cost is Python's, which threads cannot share.
-    batches = [[name] for name in large] + ([small] if small else [])
+    batches = [[piece] for piece in large] + ([small] if small else [])
     if report.progress is None and (threads == 1 or len(batches) == 1):
-        return {entry.name: entry for batch in batches for entry in work(batch)}
+        return [entry for batch in batches for entry in work(batch)]
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lifeseal-hash") as pool:
         return _collect([pool.submit(work, batch) for batch in batches], report)
 
 
-def _collect(jobs: "Sequence[Future[list[FileDigest]]]", report: _Report, *, elsewhere: bool = False) -> dict[str, FileDigest]:
+def _collect(jobs: "Sequence[Future[list[T]]]", report: _Report, *, elsewhere: bool = False) -> list[T]:
     from concurrent.futures import FIRST_EXCEPTION, wait
 
-    found: dict[str, FileDigest] = {}
+    found: list[T] = []
     pending = set(jobs)
     try:
         while pending:
             finished, pending = wait(pending, timeout=_TICK if report.progress else None, return_when=FIRST_EXCEPTION)
             for job in finished:
                 results = job.result()
-                found.update((entry.name, entry) for entry in results)
+                found += results
                 if elsewhere:
-                    report.add(sum(entry.size for entry in results))
+                    report.add(sum(entry.size for entry in results if isinstance(entry, FileDigest)))
             report.tell()
     except BaseException:
         report.stopped = True
@@ -264,6 +316,6 @@ def _batches(names: Iterable[str], sizes: dict[str, int]) -> list[list[str]]:
     return [batch for batch in batches if batch]
 
 
-def _hash_elsewhere(path: str, names: Sequence[str], algorithm: HashName) -> list[FileDigest]:
+def _hash_elsewhere(path: str, names: Sequence[str], algorithm: HashName, shard_size: int | None) -> list[FileDigest]:
     with DiskSource(path) as source:
-        return list(hash_files(source, names, algorithm=algorithm, threads=1).values())
+        return list(hash_files(source, names, algorithm=algorithm, shard_size=shard_size, threads=1).values())

@@ -12,7 +12,7 @@ policy = attestation.TrustedKey.from_file("release.pub")
 
 from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae
 from lifeseal.attestation._keys import KEY_ALGORITHMS, KeyAlgorithm, KeySigner, TrustedKey, generate_key
-from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, open_statement, sign_statement
+from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, Timestamper, open_statement, sign_statement
 from lifeseal.attestation._statement import Statement, Subject, parse_digest
 from lifeseal.attestation._waiver import FAULTS, Fault, Waiver, parse_time
 
@@ -32,6 +32,7 @@ __all__ = [
     "SignerInfo",
     "Statement",
     "Subject",
+    "Timestamper",
     "TrustedKey",
     "Waiver",
     "generate_key",

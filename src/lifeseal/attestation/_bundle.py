@@ -8,11 +8,13 @@ from typing import Self
 import attrs
 
 from lifeseal._io import Record, StrPath, canonical, encode_base64, loads, read_bounded, refuse_foreign, replace
-from lifeseal.errors import FormatError
+from lifeseal.errors import FormatError, LimitError
 from lifeseal.principles import implements
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MAX_BUNDLE = 192 << 20
+_MAX_DERS = 16  # certificates, or timestamps
+_MAX_DER = 256 << 10
 _MAX_ITEMS = 10_000  # certificates and log entries; the payload is one string
 IN_TOTO = "application/vnd.in-toto+json"
 
@@ -81,10 +83,12 @@ class CertificateMaterial:
     """Verification material that a bare key does not match: a certificate, or a chain of them.
 
     Attributes:
-        kind: ``certificate`` or ``x509CertificateChain``.
+        kind: ``x509CertificateChain``, or ``certificate`` for Sigstore's short-lived ones.
+        certificates: DER, the signer's first; none of a ``certificate``, which this version reads only as far as to name it.
     """
 
     kind: str
+    certificates: tuple[bytes, ...] = attrs.field(default=(), repr=lambda c: f"<{len(c)} certificates>")
 
 
 @attrs.frozen(kw_only=True)
@@ -94,12 +98,14 @@ class Bundle:
     Attributes:
         material: What the signature claims to be made with.
         envelope: The signed payload.
+        timestamps: RFC 3161 responses over the signature, DER; nobody has vouched for them yet.
 
     Source: sigstore/protobuf-specs, sigstore_bundle.proto.
     """
 
     material: KeyMaterial | CertificateMaterial
     envelope: Envelope
+    timestamps: tuple[bytes, ...] = attrs.field(default=(), repr=lambda t: f"<{len(t)} timestamps>")
 
     def to_bytes(self) -> bytes:
         """Write the bundle; equal bundles give equal bytes.
@@ -110,14 +116,22 @@ class Bundle:
             UTF-8 JSON.
 
         Raises:
-            TypeError: The bundle came from a certificate signature, which this version reads only as far as to name it.
+            TypeError: The bundle came from Sigstore, which this version reads only as far as to name it.
         """
-        if not isinstance(self.material, KeyMaterial):
-            raise TypeError("only bundles signed by a key are written")
+        material = self.material
+        written: dict[str, object] = {"tlogEntries": []}
+        if isinstance(material, KeyMaterial):
+            written["publicKey"] = {"hint": material.named}
+        elif material.certificates:
+            written[material.kind] = {"certificates": [{"rawBytes": encode_base64(der)} for der in material.certificates]}
+        else:
+            raise TypeError("bundles of Sigstore are not written")
+        if self.timestamps:
+            written["timestampVerificationData"] = {"rfc3161Timestamps": [{"signedTimestamp": encode_base64(der)} for der in self.timestamps]}
         return canonical(
             {
                 "mediaType": BUNDLE_TYPE,
-                "verificationMaterial": {"publicKey": {"hint": self.material.named}, "tlogEntries": []},
+                "verificationMaterial": written,
                 "dsseEnvelope": {
                     "payload": encode_base64(self.envelope.payload),
                     "payloadType": self.envelope.payload_type,
@@ -143,10 +157,10 @@ class Bundle:
         """
         record = Record(loads(data, where=where, max_bytes=MAX_BUNDLE, max_items=_MAX_ITEMS, what="a signature bundle"), where=where)
         record.take_const("mediaType", BUNDLE_TYPE)
-        material = _material(record.take_record("verificationMaterial"))
+        material, timestamps = _material(record.take_record("verificationMaterial"))
         envelope = _envelope(record.take_record("dsseEnvelope"))
         record.done()
-        return cls(material=material, envelope=envelope)
+        return cls(material=material, envelope=envelope, timestamps=timestamps)
 
     @classmethod
     @implements(evidences=("5.2",), limits="Nothing in it is verified by reading it.")
@@ -212,23 +226,45 @@ def _envelope(record: Record) -> Envelope:
     return Envelope(payload_type=payload_type, payload=payload, signature=signature)
 
 
-def _material(record: Record) -> KeyMaterial | CertificateMaterial:
+def _material(record: Record) -> tuple[KeyMaterial | CertificateMaterial, tuple[bytes, ...]]:
     kinds = [kind for kind in ("publicKey", "x509CertificateChain", "certificate") if kind in record]
     if len(kinds) != 1:
         raise FormatError(record.where, f"exactly one of publicKey, x509CertificateChain, certificate was expected, not {len(kinds)}")
-    if kinds != ["publicKey"]:
+    kind = kinds[0]
+    if kind == "certificate":
         record.skip()
-        return CertificateMaterial(kind=kinds[0])
-    material = _key_material(record.take_record("publicKey"))
+        return CertificateMaterial(kind=kind), ()
+    inner = record.take_record(kind)
+    material = _key_material(inner) if kind == "publicKey" else CertificateMaterial(kind=kind, certificates=_chain(inner))
     if "tlogEntries" in record and record.take_list("tlogEntries"):
-        raise FormatError(record.at("tlogEntries"), "none was expected beside a bare key")
+        raise FormatError(record.at("tlogEntries"), "none was expected beside a key or a certificate chain")
+    timestamps: tuple[bytes, ...] = ()
     if "timestampVerificationData" in record:
         times = record.take_record("timestampVerificationData")
-        if "rfc3161Timestamps" in times and times.take_list("rfc3161Timestamps"):
-            raise FormatError(times.where, "timestamps beside a bare key are not read by this version")
+        if "rfc3161Timestamps" in times:
+            timestamps = _ders(times, "rfc3161Timestamps", "signedTimestamp")
         times.done()
     record.done()
-    return material
+    return material, timestamps
+
+
+def _chain(record: Record) -> tuple[bytes, ...]:
+    certificates = _ders(record, "certificates", "rawBytes")
+    if not certificates:
+        raise FormatError(record.at("certificates"), "at least one certificate was expected")
+    record.done()
+    return certificates
+
+
+def _ders(record: Record, name: str, field: str) -> tuple[bytes, ...]:
+    found = []
+    for index, item in enumerate(record.take_list(name, max_items=_MAX_DERS)):
+        entry = Record(item, where=f"{record.at(name)}, entry {index}")
+        found.append(entry.take_base64(field))
+        if len(found[-1]) > _MAX_DER:
+            raise LimitError(entry.where, limit=_MAX_DER, seen=len(found[-1]))
+        entry.done()
+    return tuple(found)
 
 
 def _key_material(record: Record) -> KeyMaterial:

@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, get_args
 
@@ -10,7 +11,7 @@ import attrs
 
 from lifeseal._io import StrPath, read_bounded, remove, replace
 from lifeseal.attestation._bundle import Bundle, Envelope, KeyMaterial, pae
-from lifeseal.attestation._policy import Purpose, SignerInfo
+from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.errors import CredentialError, FormatError, PolicyError, SignatureError
 from lifeseal.principles import implements, note
 
@@ -121,7 +122,7 @@ class KeySigner:
             raise FormatError(where, "a private key in PEM form was expected (PKCS#8 or SEC1)") from None
         if not isinstance(private, ec.EllipticCurvePrivateKey):
             raise FormatError(where, "an EC key on P-256, P-384 or P-521 was expected")
-        _checked_curve(private.public_key(), where=where)
+        checked_curve(private.public_key(), where=where)
         signer = cls(private)
         note(key=signer.public.fingerprint)
         return signer
@@ -138,7 +139,7 @@ class KeySigner:
         """
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        signature = self._private.sign(pae(payload_type, payload), ec.ECDSA(_hash_for(self._private.curve)))
+        signature = self._private.sign(pae(payload_type, payload), ec.ECDSA(hash_for(self._private.curve)))
         note(signer=self.public.fingerprint)
         return Bundle(
             material=KeyMaterial(hint=self.public.fingerprint),
@@ -196,11 +197,11 @@ class TrustedKey:
         note(key=key.fingerprint)
         return key
 
-    def check(self, bundle: Bundle, *, purpose: Purpose) -> SignerInfo:
-        """Verify the bundle's one signature under this key.
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+        """Verify a signature under this key.
 
         Args:
-            bundle: What was signed.
+            bundles: Signatures over one payload; one of them must be this key's.
             purpose: For the message; a bare key is trusted for the kind that the call asks for.
 
         Returns:
@@ -210,6 +211,9 @@ class TrustedKey:
             PolicyError: The bundle says it was signed with something else.
             SignatureError: The signature does not verify.
         """
+        return first_accepted(bundles, lambda bundle: self._check(bundle, purpose))
+
+    def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -219,13 +223,15 @@ class TrustedKey:
         self._refuse_other_key(material, purpose)
         public = _public_from_pem(self.pem, where="trusted key")
         try:
-            public.verify(bundle.envelope.signature, bundle.envelope.signed_bytes, ec.ECDSA(_hash_for(public.curve)))
+            public.verify(bundle.envelope.signature, bundle.envelope.signed_bytes, ec.ECDSA(hash_for(public.curve)))
         except InvalidSignature:
             raise SignatureError(
                 f"the signature of this {purpose.label} does not verify under key {self.fingerprint[:12]}: "
                 "it was changed after signing, or signed by someone else"
             ) from None
-        return SignerInfo(kind="key", fingerprint=self.fingerprint, name=f"key {self.fingerprint[:12]}")
+        name = f"key {self.fingerprint[:12]}"
+        notes = ("a timestamp is there and was not looked at: a bare key has no end",) if bundle.timestamps else ()
+        return SignerInfo(kind="key", fingerprint=self.fingerprint, name=name, clause=name, notes=notes)
 
     def _refuse_other_key(self, material: KeyMaterial, purpose: Purpose) -> None:
         if material.hint in {self.fingerprint, self.der_fingerprint} if material.hint else material.key == self.pem:
@@ -251,16 +257,16 @@ def _public_from_pem(data: bytes, *, where: str) -> "ec.EllipticCurvePublicKey":
         raise FormatError(where, "a public key in PEM form was expected ('-----BEGIN PUBLIC KEY-----')") from None
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise FormatError(where, "an EC key on P-256, P-384 or P-521 was expected")
-    return _checked_curve(public, where=where)
+    return checked_curve(public, where=where)
 
 
-def _checked_curve(public: "ec.EllipticCurvePublicKey", *, where: str) -> "ec.EllipticCurvePublicKey":
+def checked_curve(public: "ec.EllipticCurvePublicKey", *, where: str) -> "ec.EllipticCurvePublicKey":
     if public.curve.name not in _CURVES.values():
         raise FormatError(where, f"an EC key on P-256, P-384 or P-521 was expected, not on {public.curve.name}")
     return public
 
 
-def _hash_for(curve: "ec.EllipticCurve") -> "hashes.HashAlgorithm":
+def hash_for(curve: "ec.EllipticCurve") -> "hashes.HashAlgorithm":
     """Choose the hash by the curve's size, as OMS bundles have it in practice; the specification does not say."""
     from cryptography.hazmat.primitives import hashes
 

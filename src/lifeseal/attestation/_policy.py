@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who signs and who is trusted: two protocols, and the one way to open a signed statement."""
 
+import datetime as dt
 import enum
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import attrs
 
 from lifeseal.attestation._bundle import IN_TOTO, Bundle
 from lifeseal.attestation._statement import Statement
-from lifeseal.errors import FormatError, PolicyError, SignatureError
+from lifeseal.errors import FormatError, PolicyError, SignatureError, UntrustedError
 
 
 class Purpose(enum.Enum):
@@ -34,14 +36,20 @@ class SignerInfo:
     """Who signed, as far as the policy established it.
 
     Attributes:
-        kind: ``key``.
-        fingerprint: Hexadecimal SHA-256 of the public key's PEM form.
+        kind: ``key``, ``certificate``, or ``several`` where more than one signature was needed.
+        fingerprint: Of a key: hexadecimal SHA-256 of its PEM form. Of a certificate: of its DER form. Of several: joined by ``+``.
         name: What the policy calls the signer.
+        time: A time, UTC, at which the signature is known to have existed, by a trusted timestamp; None if there is none.
+        clause: The part of the policy that accepted the signature.
+        notes: What was not consulted, or was there and was not trusted.
     """
 
     kind: str
     fingerprint: str
     name: str
+    time: dt.datetime | None = None
+    clause: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Signer(Protocol):
@@ -51,11 +59,44 @@ class Signer(Protocol):
         """Sign a payload and put it in a bundle."""
 
 
+class Timestamper(Protocol):
+    """Attests when a signature was there."""
+
+    def stamp(self, bundle: Bundle) -> Bundle:
+        """Return the bundle with a timestamp over its signature."""
+
+
 class Policy(Protocol):
     """Decides whose signatures count."""
 
-    def check(self, bundle: Bundle, *, purpose: Purpose) -> SignerInfo:
-        """Verify the bundle's signature; return the signer or raise `UntrustedError`."""
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+        """Verify signatures over one payload; return who signed, or raise `UntrustedError`.
+
+        The bundles have the same payload and payload type. A policy that needs one signature accepts any of them.
+        """
+
+
+def first_accepted(bundles: Sequence[Bundle], check: Callable[[Bundle], SignerInfo]) -> SignerInfo:
+    """Return the first signer that a check accepts, or raise what it said of the last bundle.
+
+    Args:
+        bundles: At least one.
+        check: Returns the signer or raises `UntrustedError`.
+
+    Returns:
+        The signer.
+
+    Raises:
+        UntrustedError: None was accepted.
+        ValueError: There is no bundle.
+    """
+    failure: Exception = ValueError("at least one bundle was expected")
+    for bundle in bundles:
+        try:
+            return check(bundle)
+        except UntrustedError as error:
+            failure = error
+    raise failure
 
 
 def sign_statement(statement: Statement, *, signer: Signer) -> Bundle:
@@ -74,11 +115,11 @@ def sign_statement(statement: Statement, *, signer: Signer) -> Bundle:
     return signer.sign(IN_TOTO, statement.to_bytes())
 
 
-def open_statement(bundle: Bundle, *, policy: Policy, purpose: Purpose, where: str = "bundle") -> tuple[Statement, SignerInfo]:
-    """Verify a bundle and read its statement, in this order: payload type, signature, statement, predicate type.
+def open_statement(signed: Bundle | Sequence[Bundle], *, policy: Policy, purpose: Purpose, where: str = "bundle") -> tuple[Statement, SignerInfo]:
+    """Verify signatures and read their one statement, in this order: payload type, signature, statement, predicate type.
 
     Args:
-        bundle: The signed document.
+        signed: The signed document: one bundle, or several over the very same bytes.
         policy: Whose signatures count.
         purpose: The kind of document wanted; another kind is refused.
         where: Name for error messages.
@@ -88,16 +129,20 @@ def open_statement(bundle: Bundle, *, policy: Policy, purpose: Purpose, where: s
 
     Raises:
         FormatError: The payload is not an in-toto statement.
-        UntrustedError: The signature does not verify under the policy, or it signs another kind of document.
+        UntrustedError: The signature does not verify under the policy, it signs another kind of document, or the bundles sign different bytes.
     """
-    if bundle.envelope.payload_type != IN_TOTO:
-        raise FormatError(where, f"payload type {IN_TOTO!r} was expected, not {bundle.envelope.payload_type[:80]!r}")
+    bundles = (signed,) if isinstance(signed, Bundle) else tuple(signed)
+    envelope = bundles[0].envelope
+    if envelope.payload_type != IN_TOTO:
+        raise FormatError(where, f"payload type {IN_TOTO!r} was expected, not {envelope.payload_type[:80]!r}")
+    if any(other.envelope.signed_bytes != envelope.signed_bytes for other in bundles[1:]):
+        raise PolicyError(f"{where}: the signatures are over different payloads, so they do not count together")
     try:
-        signer = policy.check(bundle, purpose=purpose)
+        signer = policy.check(bundles, purpose=purpose)
     except (PolicyError, SignatureError) as error:
         error.args = (f"{where}: {error}",)
         raise
-    statement = Statement.from_bytes(bundle.envelope.payload, where=f"{where}, payload")
+    statement = Statement.from_bytes(envelope.payload, where=f"{where}, payload")
     if statement.predicate_type != purpose.predicate_type:
         raise PolicyError(
             f"{where}: signed for another use: predicate type {statement.predicate_type[:120]!r}, "

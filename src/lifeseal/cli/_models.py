@@ -55,9 +55,20 @@ def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphra
 @click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
 @click.option("--out", type=PATH, help="Where the signature goes; by default MODEL/model.sig, or MODEL.sig beside a file.")
 @click.option("--hash", "algorithm", type=click.Choice(["sha256", "blake2b", "blake3"]), default="sha256", show_default=True, help="Of each file.")
+@click.option("--shard-size", type=click.IntRange(min=1), metavar="BYTES", help="Sign each file in shards: faster for one huge file.")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model; recorded. Repeatable.")
 @common
-def sign(output: Output, *, model: Path, key: Path, passphrase_file: Path | None, out: Path | None, algorithm: str, ignore: tuple[str, ...]) -> None:
+def sign(
+    output: Output,
+    *,
+    model: Path,
+    key: Path,
+    passphrase_file: Path | None,
+    out: Path | None,
+    algorithm: str,
+    shard_size: int | None,
+    ignore: tuple[str, ...],
+) -> None:
     """Sign every file of MODEL, a folder or a file."""
     from lifeseal import attestation, signing
 
@@ -65,7 +76,9 @@ def sign(output: Output, *, model: Path, key: Path, passphrase_file: Path | None
         raise click.UsageError(f"--out: {out} is what is signed, or the key; choose another name")
     signer = load_signer(key, passphrase_file)
     with output.progress() as progress:
-        bundle = signing.sign(model, signer=signer, out=out, hash=cast("HashName", algorithm), ignore=ignore, progress=progress)
+        bundle = signing.sign(
+            model, signer=signer, out=out, hash=cast("HashName", algorithm), shard_size=shard_size, ignore=ignore, progress=progress
+        )
     statement = attestation.Statement.from_bytes(bundle.envelope.payload, where="payload")
     subject = statement.subjects[0]
     target = out or (model / "model.sig" if model.is_dir() else Path(f"{model}.sig"))

@@ -17,7 +17,7 @@ from lifeseal.cli._output import Output, counted
 )
 @click.argument("model", type=PATH)
 @click.option("--key", required=True, type=PATH, help="Public key that must have signed it (PEM).")
-@click.option("--signature", type=PATH, help="The signature; by default MODEL/model.sig, or MODEL.sig beside a file.")
+@click.option("--signature", type=PATH, multiple=True, help="The signature; by default MODEL/model.sig, or MODEL.sig beside a file. Repeatable.")
 @click.option("--expect", metavar="DIGEST", help="Root digest that the model must have, sha256:…")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model. Repeatable.")
 @click.option("--allow-unsigned-files", is_flag=True, help="Accept files that the signature does not name.")
@@ -28,7 +28,7 @@ def verify(
     *,
     model: Path,
     key: Path,
-    signature: Path | None,
+    signature: tuple[Path, ...],
     expect: str | None,
     ignore: tuple[str, ...],
     allow_unsigned_files: bool,
@@ -47,7 +47,7 @@ def verify(
         found = signing.verify(
             model,
             policy=policy,
-            signature=signature,
+            signature=signature or None,
             expect=expect,
             ignore=ignore,
             allow_unsigned_files=allow_unsigned_files,
@@ -64,8 +64,12 @@ def verify(
         "files": found.files,
         "bytes": found.size,
         "hash": found.hash,
+        "shard_size": found.shard_size,
         "ignored": list(found.ignored),
         "unsigned_files": list(found.unsigned),
+        "clause": None if found.signer is None else found.signer.clause,
+        "time": None if found.signer is None or found.signer.time is None else found.signer.time.isoformat(),
+        "not_covered": list(found.not_covered),
         "revocation": "not consulted",
     }
     who = f"key {signer}" if signer else f"nobody: waived by {found.waiver.owner if found.waiver else ''}"

@@ -21,6 +21,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.attestation.Signer.sign": _PROTOCOL,
         "lifeseal.attestation.Statement.from_bytes": _MEMORY,
         "lifeseal.attestation.Statement.to_bytes": _MEMORY,
+        "lifeseal.attestation.Timestamper.stamp": _PROTOCOL,
         "lifeseal.attestation.TrustedKey.check": _PART,
         "lifeseal.attestation.Waiver.from_bytes": _MEMORY,
         "lifeseal.attestation.Waiver.to_bytes": _MEMORY,

@@ -2,6 +2,7 @@
 """The OpenSSF Model Signing predicate: which files, which digests."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from typing import Self
 
@@ -12,36 +13,58 @@ from lifeseal.attestation import Purpose, Statement, Subject
 from lifeseal.errors import FormatError
 
 SIGNATURE_NAME = "model.sig"
+_SHARD = re.compile(r"(.*):(0|[1-9][0-9]{0,18}):([1-9][0-9]{0,18})", re.ASCII | re.DOTALL)
 # Source: OMS v1.0, section 6.3: paths of version control at the top level are left out.
 VERSION_CONTROL = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
 
 
 @attrs.frozen(kw_only=True)
 class Resource:
-    """One file as the manifest lists it.
+    """One file, or one shard of a file, as the manifest lists it.
 
     Attributes:
-        name: Relative, POSIX, the exact bytes of the name, never normalised.
+        name: Of the file: relative, POSIX, the exact bytes of the name, never normalised.
         digest: Raw digest of the content, 32 or 64 bytes.
+        start: Where the shard starts, bytes.
+        end: Where it ends, exclusive; None for a whole file.
     """
 
     name: str
     digest: bytes = attrs.field(repr=lambda d: d.hex()[:12])
+    start: int = 0
+    end: int | None = None
+
+    @property
+    def listed(self) -> str:
+        """The name as the manifest has it. Source: OMS v1.0, section 6.2: ``path:start:end``."""
+        return self.name if self.end is None else f"{self.name}:{self.start}:{self.end}"
 
 
 @attrs.frozen(kw_only=True)
 class Manifest:
-    """What an OMS signature is over, method ``files``.
+    """What an OMS signature is over.
 
     Attributes:
-        resources: The files, in the order that the root digest is over.
-        hash: Hash of each file; the root digest is always SHA-256.
+        resources: The files or shards, in the order that the root digest is over.
+        hash: Hash of each; the root digest is always SHA-256.
         ignored: Paths that were left out when it was signed.
+        shard_size: Bytes of each shard but a file's last; None where whole files are listed.
+        links: Whether the signer took links to files as files.
     """
 
     resources: tuple[Resource, ...]
     hash: HashName
     ignored: frozenset[str]
+    shard_size: int | None = None
+    links: bool = False
+
+    @property
+    def files(self) -> dict[str, tuple[Resource, ...]]:
+        """What is listed of each file, in the order of its bytes."""
+        found: dict[str, list[Resource]] = {}
+        for resource in self.resources:
+            found.setdefault(resource.name, []).append(resource)
+        return {name: tuple(sorted(listed, key=lambda r: (r.start, r.end or 0))) for name, listed in found.items()}
 
     @property
     def root(self) -> bytes:
@@ -56,7 +79,7 @@ class Manifest:
     @property
     def inventory(self) -> bytes:
         """SHA-256 over names and digests; the root is over digests alone, and where no signature binds the names this must."""
-        return hashlib.sha256(canonical([[resource.name, resource.digest.hex()] for resource in self.resources])).digest()
+        return hashlib.sha256(canonical([[resource.listed, resource.digest.hex()] for resource in self.resources])).digest()
 
     def to_statement(self, name: str) -> Statement:
         """Write the in-toto statement; equal manifests give equal statements.
@@ -67,18 +90,19 @@ class Manifest:
         Returns:
             The statement.
         """
+        how: dict[str, object] = {
+            "method": "files" if self.shard_size is None else "shards",
+            "hash_type": self.hash,
+            "allow_symlinks": self.links,
+            "ignore_paths": sorted(self.ignored),
+        }
+        if self.shard_size is not None:
+            how["shard_size"] = self.shard_size
+        listed = [{"name": resource.listed, "algorithm": self.hash, "digest": resource.digest.hex()} for resource in self.resources]
         return Statement(
             subjects=(Subject(name=name, sha256=self.root),),
             predicate_type=Purpose.MODEL.predicate_type,
-            predicate={
-                "serialization": {
-                    "method": "files",
-                    "hash_type": self.hash,
-                    "allow_symlinks": False,
-                    "ignore_paths": sorted(self.ignored),
-                },
-                "resources": [{"name": resource.name, "algorithm": self.hash, "digest": resource.digest.hex()} for resource in self.resources],
-            },
+            predicate={"serialization": how, "resources": listed},
         )
 
     @classmethod
@@ -94,7 +118,7 @@ class Manifest:
             The manifest; its root digest is the statement's subject.
 
         Raises:
-            FormatError: It is not an OMS v1.0 predicate with method ``files``, or contradicts itself.
+            FormatError: It is not an OMS v1.0 predicate, or contradicts itself.
 
         Source: OMS v1.0, sections 5 and 6.
         """
@@ -102,20 +126,20 @@ class Manifest:
             raise FormatError(where, f"exactly one subject was expected, not {len(statement.subjects)}")
         predicate = Record(statement.predicate, where=f"{where}, predicate")
         how = predicate.take_record("serialization")
-        chosen, ignored = _serialization(how)
+        bare = _serialization(how)
         listed = predicate.take_list("resources")
         predicate.done()
         if not listed:
             raise FormatError(predicate.at("resources"), "at least one file was expected")
-        names = [_resource(item, chosen, where=predicate.at("resources")) for item in listed]
-        if lone_name is not None and len(names) == 1 and names[0].name == ".":
-            names = [attrs.evolve(names[0], name=lone_name)]
-        manifest = cls(resources=tuple(names), hash=chosen, ignored=ignored)
+        resources = [_resource(item, bare, where=predicate.at("resources")) for item in listed]
+        if lone_name is not None and {resource.name for resource in resources} == {"."}:
+            resources = [attrs.evolve(resource, name=lone_name) for resource in resources]
+        manifest = cls(resources=tuple(resources), hash=bare.hash, ignored=bare.ignored, shard_size=bare.shard_size, links=bare.links)
         manifest.check(statement.subjects[0], where=predicate.at("resources"))
         return manifest
 
     def check(self, subject: Subject, *, where: str) -> None:
-        """Refuse names that are no plain places, names listed twice, and a root that is not the subject's digest.
+        """Refuse names that are no plain places, what is listed twice, shards that do not tile their file, and a root that is not the subject's.
 
         Args:
             subject: What the statement says it is about.
@@ -124,14 +148,25 @@ class Manifest:
         Raises:
             FormatError: One of these.
         """
-        seen: set[str] = set()
-        for resource in self.resources:
-            checked_name(resource.name, where=where)
-            if resource.name in seen:
-                raise FormatError(where, f"{resource.name[:200]!r} is listed twice")
-            seen.add(resource.name)
+        for name, parts in self.files.items():
+            checked_name(name, where=where)
+            if len({(part.start, part.end) for part in parts}) != len(parts):
+                raise FormatError(where, f"{name[:200]!r} is listed twice")
+            if self.shard_size is not None:
+                _check_tiles(parts, self.shard_size, where=where)
         if self.root != subject.sha256:
             raise FormatError(where, "the listed digests do not add up to the subject's digest")
+
+
+def _check_tiles(parts: tuple[Resource, ...], size: int, *, where: str) -> None:
+    """Refuse shards of one file that leave a gap, overlap, or are not all of the one size but the last."""
+    *full, last = parts
+    regular = all((part.start, part.end) == (index * size, (index + 1) * size) for index, part in enumerate(full))
+    if not regular or last.start != len(full) * size or not last.start < (last.end or 0) <= last.start + size:
+        place = next((part for index, part in enumerate(parts) if part.start != index * size or part.end != (index + 1) * size), last)
+        raise FormatError(
+            f"{where}: {place.listed[:200]!r}", f"shards of {size} bytes that tile the file from 0 without gap or overlap were expected"
+        )
 
 
 def ignore_set(paths: Iterable[str], *, where: str) -> frozenset[str]:
@@ -150,18 +185,21 @@ def ignore_set(paths: Iterable[str], *, where: str) -> frozenset[str]:
     return frozenset({checked_name(path.rstrip("/"), where=f"{where}, ignored path") for path in paths})
 
 
-def _serialization(how: Record) -> tuple[HashName, frozenset[str]]:
+def _serialization(how: Record) -> Manifest:
+    """Read how it was signed, as a manifest without files."""
     method = how.take_str("method", max_length=64)
-    if method != "files":
-        raise FormatError(how.at("method"), f"method 'files' was expected; {method[:60]!r} is not read by this version")
+    if method not in {"files", "shards"}:
+        raise FormatError(how.at("method"), f"method 'files' or 'shards' was expected, not {method[:60]!r}")
     named = how.take_str("hash_type", max_length=64)
     chosen = next((name for name in HASHES if name == named), None)
     if chosen is None:
         raise FormatError(how.at("hash_type"), f"one of {', '.join(HASHES)} was expected, not {named[:60]!r}")
-    how.take_bool("allow_symlinks")  # links below a model are refused whatever the signer allowed
+    links = how.take_bool("allow_symlinks")
     ignored = how.take_strs("ignore_paths") if "ignore_paths" in how else ()
+    shard_size = how.take_int("shard_size", low=1) if method == "shards" else None
     how.done()
-    return chosen, frozenset(_recorded(path, where=how.at("ignore_paths")) for path in ignored) - {""}
+    left_out = frozenset(_recorded(path, where=how.at("ignore_paths")) for path in ignored) - {""}
+    return Manifest(resources=(), hash=chosen, ignored=left_out, shard_size=shard_size, links=links)
 
 
 def _recorded(path: str, *, where: str) -> str:
@@ -172,10 +210,15 @@ def _recorded(path: str, *, where: str) -> str:
     return checked_name("/".join(parts), where=where)
 
 
-def _resource(item: object, chosen: HashName, *, where: str) -> Resource:
+def _resource(item: object, how: Manifest, *, where: str) -> Resource:
     record = Record(item, where=where)
-    name = record.take_str("name", max_length=4096)
-    record.take_const("algorithm", chosen)
-    digest = record.take_hex("digest", length=DIGEST_SIZES[chosen])
+    listed = record.take_str("name", max_length=4096)
+    record.take_const("algorithm", how.hash)
+    digest = record.take_hex("digest", length=DIGEST_SIZES[how.hash])
     record.skip()
-    return Resource(name=name, digest=digest)
+    if how.shard_size is None:
+        return Resource(name=listed, digest=digest)
+    found = _SHARD.fullmatch(listed)
+    if found is None:
+        raise FormatError(f"{where}: {listed[:200]!r}", "a shard's name was expected: path:start:end, in whole numbers of bytes")
+    return Resource(name=found[1], digest=digest, start=int(found[2]), end=int(found[3]))

@@ -11,7 +11,7 @@ from lifeseal._io import Buffer, Hasher, ProgressCallback, Reader, Source, avail
 from lifeseal.attestation import SignerInfo, Subject, Waiver
 from lifeseal.errors import DigestMismatchError
 from lifeseal.principles import implements, note
-from lifeseal.signing._manifest import Manifest
+from lifeseal.signing._manifest import Manifest, Resource
 
 _PIECE = 1 << 20
 _WIDE_PIECE = 8 << 20
@@ -24,12 +24,14 @@ class FileEntry:
     Attributes:
         path: Relative, POSIX, no ``..``; the exact bytes of the name, never normalised.
         size: Bytes on disk when the model was opened; the signature binds the content, and so the length, through the digest.
-        digest: Raw digest of the content, 32 or 64 bytes.
+        digest: Raw digest of the content, 32 or 64 bytes; empty where the file was signed in shards.
+        shards: Raw digests of its shards, in order, where it was signed so.
     """
 
     path: str
     size: int
     digest: bytes = attrs.field(repr=lambda d: d.hex()[:12])
+    shards: tuple[bytes, ...] = attrs.field(default=(), repr=lambda s: f"<{len(s)} shards>")
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +47,8 @@ class Verification:
         hash: Hash used for the files.
         ignored: Paths left out by the signature or the caller.
         unsigned: Files that are there, not signed for, and were allowed.
+        shard_size: Bytes of a shard where files were signed in shards, or None.
+        not_covered: What the verdict does not speak of, in sentences: revocation, untrusted timestamps, paths and files left out.
     """
 
     subject: Subject
@@ -55,6 +59,8 @@ class Verification:
     hash: str
     ignored: tuple[str, ...]
     unsigned: tuple[str, ...]
+    shard_size: int | None
+    not_covered: tuple[str, ...]
 
 
 class SignedModel:
@@ -91,7 +97,7 @@ class SignedModel:
         self.waiver = waiver
         self.unsigned = unsigned
         self._entries: Mapping[str, FileEntry] = MappingProxyType(
-            {r.name: FileEntry(path=r.name, size=source.size(r.name), digest=r.digest) for r in manifest.resources}
+            {name: _entry(name, source.size(name), parts, sharded=manifest.shard_size is not None) for name, parts in manifest.files.items()}
         )
 
     @property
@@ -125,11 +131,16 @@ class SignedModel:
         self._fill(name, memoryview(buffer), 0)
         return bytes(buffer)
 
-    @implements("7.1", evidences=("9.2",), limits="The whole file is read and hashed whatever part is asked for.")
+    @implements(
+        "7.1",
+        evidences=("9.2",),
+        limits="Of a file signed whole, all is read and hashed whatever part is asked for; of one in shards, those touched.",
+    )
     def readinto(self, name: str, buffer: Buffer, start: int = 0) -> int:
         """Read part of one file into memory of the caller's, checked.
 
-        The whole file is read once and hashed; on any failure the buffer is zeroed. Nobody else may write to the buffer meanwhile.
+        The whole file, or each shard that holds some of the part, is read once and hashed; on any failure the buffer is zeroed. Nobody else
+        may write to the buffer meanwhile.
 
         Args:
             name: As in `files`.
@@ -170,8 +181,10 @@ class SignedModel:
             FormatError: A file changed while it was read.
             OSError: A file cannot be read.
         """
-        found = hash_files(self._source, list(self._entries), algorithm=self._manifest.hash, progress=progress, phase="verifying")
-        changed = tuple(name for name, entry in self._entries.items() if found[name].digest != entry.digest)
+        how = self._manifest
+        names = list(self._entries)
+        found = hash_files(self._source, names, algorithm=how.hash, shard_size=how.shard_size, progress=progress, phase="verifying")
+        changed = tuple(name for name, e in self._entries.items() if (found[name].digest, found[name].shards) != (e.digest, e.shards))
         note(subject=self.subject.digest, files=len(found))
         if changed:
             raise DigestMismatchError(self._source.where, changed=changed)
@@ -181,10 +194,17 @@ class SignedModel:
             waiver=self.waiver,
             files=len(found),
             size=sum(entry.size for entry in found.values()),
-            hash=self._manifest.hash,
+            hash=how.hash,
             ignored=tuple(sorted(self._ignored)),
             unsigned=self.unsigned,
+            shard_size=how.shard_size,
+            not_covered=self._not_covered(),
         )
+
+    def _not_covered(self) -> tuple[str, ...]:
+        notes = () if self.signer is None else self.signer.notes
+        paths = (f"left out, whatever lies there: {', '.join(sorted(self._ignored))}",) if self._ignored else ()
+        return (*notes, *paths, *((f"unsigned files: {len(self.unsigned)}",) if self.unsigned else ()))
 
     def close(self) -> None:
         """Let go of the model's files; twice is no error."""
@@ -210,12 +230,21 @@ class SignedModel:
     def _fill(self, name: str, view: memoryview, start: int) -> int:
         entry = self._entry(name)
         note(subject=self.subject.digest, file=name)
-        wide = self._manifest.hash == "blake3" and entry.size > _WIDE_PIECE
-        hasher = new_hasher(self._manifest.hash, threads=available_cores() if wide else 1)
+        length = self._manifest.shard_size or max(1, entry.size)
+        digests = entry.shards or (entry.digest,)
+        touched = range(min(start // length, len(digests) - 1), min((start + max(1, len(view)) - 1) // length, len(digests) - 1) + 1)
+        wide = self._manifest.hash == "blake3" and min(length, entry.size) > _WIDE_PIECE
         try:
             with self._source.open(name) as reader:
-                intact = reader.size == entry.size and _hash_around(reader, hasher, view, start, _WIDE_PIECE if wide else _PIECE)
-            if not intact or hasher.digest() != entry.digest:
+                intact = reader.size == entry.size
+                for index in touched if intact else ():
+                    hasher = new_hasher(self._manifest.hash, threads=available_cores() if wide else 1)
+                    first, last = index * length, min(entry.size, (index + 1) * length)
+                    part = view[max(0, first - start) : max(0, last - start)]
+                    intact = _hash_around(reader, hasher, part, max(start, first), range(first, last))
+                    if not intact or hasher.digest() != digests[index]:
+                        raise DigestMismatchError(self._source.where, changed=(name,))
+            if not intact:
                 raise DigestMismatchError(self._source.where, changed=(name,))
         except BaseException:
             view[:] = bytes(len(view))
@@ -223,17 +252,24 @@ class SignedModel:
         return len(view)
 
 
-def _hash_around(reader: Reader, hasher: Hasher, view: memoryview, start: int, piece: int) -> bool:
-    """Hash a whole file in one pass while ``view`` takes what lies at ``start``; False if the file ends early or late."""
-    scratch = memoryview(bytearray(min(piece, max(1, reader.size - len(view)))))
+def _entry(name: str, size: int, parts: tuple[Resource, ...], *, sharded: bool) -> FileEntry:
+    if sharded:
+        return FileEntry(path=name, size=size, digest=b"", shards=tuple(part.digest for part in parts))
+    return FileEntry(path=name, size=size, digest=parts[0].digest)
+
+
+def _hash_around(reader: Reader, hasher: Hasher, view: memoryview, start: int, within: range) -> bool:
+    """Hash a file or shard in one pass while ``view`` takes what lies at ``start``; False if the file ends early or late."""
+    done, end = within.start, within.stop
+    piece = _WIDE_PIECE if len(within) > _WIDE_PIECE else _PIECE
+    scratch = memoryview(bytearray(min(piece, max(1, end - done - len(view)))))
     stop = start + len(view)
-    done = 0
-    while done < reader.size:
+    while done < end:
         wanted = start <= done < stop
-        target = view[done - start : done - start + piece] if wanted else scratch[: (start if done < start else reader.size) - done]
+        target = view[done - start : done - start + piece] if wanted else scratch[: (start if done < start else end) - done]
         count = reader.readinto(target, done)
         if count == 0:
             return False
         hasher.update(target[:count])
         done += count
-    return reader.readinto(scratch[:1], done) == 0
+    return end < reader.size or reader.readinto(scratch[:1], done) == 0

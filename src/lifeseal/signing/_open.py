@@ -3,7 +3,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lifeseal._io import DiskSource, ProgressCallback, Source, StrPath, hash_files, read_whole
 from lifeseal.attestation import Bundle, Policy, Purpose, Subject, Waiver, open_statement, parse_digest
@@ -25,7 +25,7 @@ def open_model(
     model: "StrPath | Source",
     *,
     policy: Policy,
-    signature: "StrPath | Bundle | None" = None,
+    signature: "StrPath | Bundle | Sequence[StrPath | Bundle] | None" = None,
     expect: str | None = None,
     waiver: Waiver | None = None,
     ignore: Iterable[str] = (),
@@ -38,7 +38,8 @@ def open_model(
     Args:
         model: A folder, a file, or a source such as a sealed asset.
         policy: Whose signatures count; there is no default.
-        signature: The bundle or its path; by default ``model.sig`` in the folder, ``NAME.sig`` beside a file.
+        signature: The bundle or its path, by default ``model.sig`` in the folder, ``NAME.sig`` beside a file; or several over the same bytes,
+            for a policy that wants more than one signer.
         expect: The root digest wanted, ``sha256:`` and 64 hexadecimal digits: "signed by X" is not yet "the model I asked for".
         waiver: Lets an unsigned model in if it covers its `Digests.inventory`. It never helps against a bad signature.
         ignore: Further relative paths to leave out.
@@ -65,12 +66,12 @@ def open_model(
         place = _Place(source, signature)
         ignored = ignore_set(ignore, where=source.where) | place.own_names
         usual = VERSION_CONTROL | place.usual_names
-        bundle = place.bundle()
+        bundles = place.bundles()
         signer = None
-        if bundle is None:
+        if not bundles:
             manifest, subject = _unsigned(source, waiver, ignored | usual, place)
         else:
-            statement, signer = open_statement(bundle, policy=policy, purpose=Purpose.MODEL, where=place.where)
+            statement, signer = open_statement(bundles, policy=policy, purpose=Purpose.MODEL, where=place.where)
             manifest = Manifest.from_statement(statement, lone_name=place.lone_name, where=f"{place.where}, payload")
             subject = statement.subjects[0]
         note(subject=subject.digest, signer=None if signer is None else signer.fingerprint, waived=signer is None)
@@ -101,7 +102,7 @@ def verify(
     model: "StrPath | Source",
     *,
     policy: Policy,
-    signature: "StrPath | Bundle | None" = None,
+    signature: "StrPath | Bundle | Sequence[StrPath | Bundle] | None" = None,
     expect: str | None = None,
     waiver: Waiver | None = None,
     ignore: Iterable[str] = (),
@@ -157,41 +158,43 @@ def _label(model: "StrPath | Source") -> str:
 class _Place:
     """Where the signature is: given, inside the model, or beside a file."""
 
-    def __init__(self, source: Source, given: "StrPath | Bundle | None") -> None:
+    def __init__(self, source: Source, given: "StrPath | Bundle | Sequence[StrPath | Bundle] | None") -> None:
         self._source = source
-        self._given = given
         lone = isinstance(source, DiskSource) and not source.is_folder
         self.lone_name = None if isinstance(source, DiskSource) and source.is_folder else source.name
-        self._path: str | None = None
-        if given is not None and not isinstance(given, Bundle):
-            self._path = os.fspath(given)
-        elif given is None and lone:
-            self._path = f"{source.where}.sig"
+        if given is None or isinstance(given, str | os.PathLike | Bundle):
+            self._given: tuple[StrPath | Bundle, ...] = () if given is None else (given,)
+        elif not given:
+            raise ValueError("signature= names no signature")
+        else:
+            self._given = tuple(given)
+        self._beside = f"{source.where}.sig" if given is None and lone else None
         self.inside = given is None and not lone
-        self.where = "bundle" if isinstance(given, Bundle) else self._path or f"{source.where}/{SIGNATURE_NAME}"
+        self.where = ", ".join("bundle" if isinstance(one, Bundle) else os.fspath(one) for one in self._given)
+        self.where = self.where or self._beside or f"{source.where}/{SIGNATURE_NAME}"
         # What is left out though nobody asks: the signature itself always; another of the usual name only if it is not signed for.
-        self.own_names = frozenset({SIGNATURE_NAME}) if self.inside else _name_inside(source, self._path)
+        paths = [os.fspath(one) for one in self._given if not isinstance(one, Bundle)]
+        inner = frozenset(name for path in paths for name in _name_inside(source, path))
+        self.own_names = frozenset({SIGNATURE_NAME}) if self.inside else inner
         self.usual_names = frozenset() if lone else frozenset({SIGNATURE_NAME})
 
-    def bundle(self) -> Bundle | None:
-        """Read the signature; None where none lies in the default place."""
-        if isinstance(self._given, Bundle):
-            return self._given
-        if self._path is not None:
-            if self._given is None and not os.path.lexists(self._path):
-                return None
-            return Bundle.load(self._path)
+    def bundles(self) -> tuple[Bundle, ...]:
+        """Read the signatures; none where none lies in the default place."""
+        if self._given:
+            return tuple(one if isinstance(one, Bundle) else Bundle.load(one) for one in self._given)
+        if self._beside is not None:
+            return (Bundle.load(self._beside),) if os.path.lexists(self._beside) else ()
         try:
             with self._source.open(SIGNATURE_NAME) as reader:
                 data = read_whole(reader, where=self.where, limit=_MAX_BUNDLE)
         except FileNotFoundError:
-            return None
-        return Bundle.from_bytes(data, where=self.where)
+            return ()
+        return (Bundle.from_bytes(data, where=self.where),)
 
 
-def _name_inside(source: Source, path: str | None) -> frozenset[str]:
+def _name_inside(source: Source, path: str) -> frozenset[str]:
     """Name the signature file if it lies inside a folder; it is never part of what is signed."""
-    if path is not None and isinstance(source, DiskSource) and source.is_folder:
+    if isinstance(source, DiskSource) and source.is_folder:
         given, folder = os.path.realpath(path), os.path.realpath(source.path)
         if given.startswith(folder + os.sep):
             return frozenset({os.path.relpath(given, folder)})
@@ -213,6 +216,10 @@ def _compare_names(source: Source, manifest: Manifest, ignored: frozenset[str], 
     signed = {resource.name for resource in manifest.resources}
     missing = tuple(sorted(signed.difference(there)))
     extra = tuple(name for name in there if name not in signed)
-    if missing or (extra and not allow_unsigned_files):
-        raise DigestMismatchError(source.where, missing=missing, extra=() if allow_unsigned_files else extra)
+    resized: tuple[str, ...] = ()
+    if manifest.shard_size is not None:  # only shards tell the size that was signed
+        sizes = {name: parts[-1].end for name, parts in manifest.files.items()}
+        resized = tuple(sorted(name for name in signed.intersection(there) if source.size(name) != sizes[name]))
+    if missing or resized or (extra and not allow_unsigned_files):
+        raise DigestMismatchError(source.where, changed=resized, missing=missing, extra=() if allow_unsigned_files else extra)
     return extra

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lifeseal._io import DiskSource, FileDigest, HashName, ProgressCallback, Source, StrPath, checked_name, hash_files, sweep
-from lifeseal.attestation import Bundle, Signer, sign_statement
+from lifeseal.attestation import Bundle, Signer, Timestamper, sign_statement
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
 from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, Manifest, Resource, ignore_set
@@ -85,7 +85,9 @@ def sign(
     signer: Signer,
     out: StrPath | None = None,
     hash: HashName = "sha256",  # noqa: A002 - the standard's word for it
+    shard_size: int | None = None,
     ignore: Iterable[str] = (),
+    timestamp: Timestamper | None = None,
     digests: Iterable[Digests] | None = None,
     executor: "Executor | None" = None,
     progress: ProgressCallback = None,
@@ -100,7 +102,10 @@ def sign(
         signer: Who signs.
         out: Where to put the bundle; by default ``model.sig`` in the folder, ``NAME.sig`` beside a file. An older bundle is replaced.
         hash: Hash of each file: ``sha256`` (every verifier knows it), ``blake2b`` or ``blake3`` (faster, optional in the standard).
+        shard_size: Sign each file in shards of so many bytes, so that cores share a large file and a reader checks only the part it reads;
+            the standard's example is 1,000,000,000. Verifying shards is optional in the standard. A model with an empty file cannot be signed so.
         ignore: Relative paths to leave out; recorded in the signature.
+        timestamp: An RFC 3161 authority that attests when it was signed, so that a certificate's end does not end the signature.
         digests: From `digest`, on other ranks or earlier; those files are not read again, only their sizes are compared.
         executor: Hashes in its workers instead of threads; workers are trusted and see the same path.
         progress: Called about five times a second; raising from it stops the work.
@@ -109,15 +114,19 @@ def sign(
         The bundle that was written.
 
     Raises:
-        FormatError: The model is empty, holds a link or special file or a name that is not UTF-8, or changed while it was read.
+        FormatError: The model is empty, has an empty file and is to be signed in shards, holds a link or special file or a name that is
+            not UTF-8, or changed while it was read.
         LimitError: It has too many files, too deeply nested folders, or a list of files larger than 128 MiB.
         FileExistsError: ``out`` is there and is no signature; it is never replaced.
         OSError: Something cannot be read, or the bundle not written.
+        StoreError: The timestamp authority cannot be reached, or refuses.
         TypeError: The source is not on disk and ``out`` is missing.
-        ValueError: An unknown hash, or digests of another hash.
+        ValueError: An unknown hash, digests of another hash or of whole files beside ``shard_size``, or a ``shard_size`` below 1.
 
     Source: OMS v1.0, section 7.
     """
+    if shard_size is not None and shard_size < 1:
+        raise ValueError("shard_size= must be at least 1 byte")
     with contextlib.ExitStack() as cleanup:
         source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
         note(model=source.where)
@@ -129,14 +138,20 @@ def sign(
         names = source.names(ignore=ignored)
         if not names:
             raise FormatError(source.where, "there is no file to sign")
+        if shard_size is not None and (empty := next((name for name in names if source.size(name) == 0), None)) is not None:
+            raise FormatError(f"{source.where}: {empty!r}", "empty, and shards cannot name an empty file; sign without shard_size, or leave it out")
         entries = _given(source, names, digests or (), hash)
+        if entries and shard_size is not None:
+            raise ValueError("digests= are of whole files, which shard_size= does not list")
         rest = [name for name in names if name not in entries]
-        found = hash_files(source, rest, algorithm=hash, executor=executor, progress=progress, phase="hashing")
+        found = hash_files(source, rest, algorithm=hash, shard_size=shard_size, executor=executor, progress=progress, phase="hashing")
     entries |= {entry.path: entry for entry in _entries(found.values())}
     files = tuple(entries[name] for name in names)
-    manifest = _manifest(files, hash, ignored)
+    manifest = _manifest(files, hash, ignored, shard_size)
     note(subject=f"sha256:{manifest.root.hex()}", files=len(files), size=sum(entry.size for entry in files))
     bundle = sign_statement(manifest.to_statement(called), signer=signer)
+    if timestamp is not None:
+        bundle = timestamp.stamp(bundle)
     bundle.write(target)
     return bundle
 
@@ -163,12 +178,19 @@ def _given(source: Source, names: Iterable[str], digests: Iterable[Digests], alg
 
 
 def _entries(found: Iterable[FileDigest]) -> tuple[FileEntry, ...]:
-    return tuple(FileEntry(path=entry.name, size=entry.size, digest=entry.digest) for entry in found)
+    return tuple(FileEntry(path=entry.name, size=entry.size, digest=entry.digest, shards=entry.shards) for entry in found)
 
 
-def _manifest(files: Iterable[FileEntry], algorithm: HashName, ignored: frozenset[str]) -> Manifest:
-    resources = tuple(Resource(name=entry.path, digest=entry.digest) for entry in files)
-    return Manifest(resources=resources, hash=algorithm, ignored=ignored)
+def _manifest(files: Iterable[FileEntry], algorithm: HashName, ignored: frozenset[str], shard_size: int | None = None) -> Manifest:
+    resources = sorted((resource for entry in files for resource in _resources(entry, shard_size)), key=lambda resource: resource.listed)
+    return Manifest(resources=tuple(resources), hash=algorithm, ignored=ignored, shard_size=shard_size)
+
+
+def _resources(entry: FileEntry, shard_size: int | None) -> Iterable[Resource]:
+    if shard_size is None:
+        return (Resource(name=entry.path, digest=entry.digest),)
+    ends = [min(entry.size, (index + 1) * shard_size) for index in range(len(entry.shards))]
+    return [Resource(name=entry.path, digest=d, start=i * shard_size, end=ends[i]) for i, d in enumerate(entry.shards)]
 
 
 def _own_names(source: Source, target: Path | None) -> frozenset[str]:
