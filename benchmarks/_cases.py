@@ -96,18 +96,24 @@ def measure_verify(options: Options) -> list[Row]:
     subprocess.run([own("lifeseal"), "keygen", "--out", key], check=True, stdout=subprocess.DEVNULL)
     large = make_files(options.folder / "large", count=4, size=options.mib * 2**20 // 4)
     small = make_files(options.folder / "small", count=options.files, size=4096)
-    rows = _verify(f"verify {options.mib} MiB in 4 files", large, key, options, exit_code=0)
-    rows += _verify(f"verify {options.files} files of 4 KiB", small, key, options, exit_code=0)
-    (small / "extra.bin").write_bytes(b"not signed")
-    return rows + _verify(f"refuse {options.files} files of 4 KiB and one that was not signed", small, key, options, exit_code=1)
+    one = make_files(options.folder / "one", count=1, size=options.mib * 2**20)
+    rows = _verify(f"verify {options.mib} MiB in 4 files", large, key, options)
+    rows += _verify(f"verify {options.mib} MiB in 4 files, blake3", large, key, options, how=("--hash", "blake3"))
+    rows += _verify(f"verify {options.mib} MiB in 1 file, ours in shards", one, key, options, how=("--shard-size", str(256 << 20)))
+    rows += _verify(f"verify {options.files} files of 4 KiB", small, key, options)
+    for folder, what in ((small, f"{options.files} files of 4 KiB"), (large, f"{options.mib} MiB in 4 files")):
+        (folder / "extra.bin").write_bytes(b"not signed")
+        rows += _verify(f"refuse {what} and one that was not signed", folder, key, options, exit_code=1)
+    return rows
 
 
-def _verify(case: str, model: Path, key: Path, options: Options, *, exit_code: int) -> list[Row]:
-    ours, theirs = options.folder / f"{model.name}.ours.sig", options.folder / f"{model.name}.theirs.sig"
+def _verify(case: str, model: Path, key: Path, options: Options, *, how: tuple[str, ...] = (), exit_code: int = 0) -> list[Row]:
+    ours, theirs = options.folder / f"{model.name}{''.join(how)}.ours.sig", options.folder / f"{model.name}.theirs.sig"
     program = peer("model_signing")
+    private = f"{key}.key"
     if not ours.exists():
-        private = f"{key}.key"
-        subprocess.run([own("lifeseal"), "sign", model, "--key", private, "--out", ours], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([own("lifeseal"), "sign", model, "--key", private, "--out", ours, *how], check=True, stdout=subprocess.DEVNULL)
+    if not theirs.exists():
         subprocess.run([program, "sign", "key", model, "--private_key", private, "--signature", theirs], check=True, stdout=subprocess.DEVNULL)
     ask_us = (own("lifeseal"), "verify", str(model), "--key", f"{key}.pub", "--signature", str(ours))
     ask_them = (program, "verify", "key", str(model), "--public_key", f"{key}.pub", "--signature", str(theirs))

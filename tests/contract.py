@@ -8,6 +8,8 @@
 SIGNATURES = """
 attestation.KeySigner.from_file(path, *, passphrase=None)
 attestation.TrustedKey.from_file(path)
+attestation.CertificateSigner.from_files(key, cert, chain=(), *, passphrase=None)
+attestation.TrustedCertificates.from_files(roots, *, san=None, at=None, tsa=())
 attestation.Waiver(covers, allows, reason, owner, expires, risk)
 signing.sign(model, *, signer, out=None, hash="sha256", shard_size=None, ignore=(), timestamp=None, digests=None, previous=None, executor=None, progress=None) -> Bundle
 signing.digest(model, *, files=None, hash="sha256") -> Digests
@@ -38,6 +40,7 @@ disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 """
 
 WAITING = {
+    "attestation.TrustedCertificates.from_files": {"tsa"},
     "signing.sign": {"previous"},
     "signing.open_model": {"withdrawals", "links"},
     "signing.verify": {"withdrawals", "links"},
@@ -49,10 +52,8 @@ WAITING = {
 }
 
 WAITING_WHOLE = (
-    "attestation.CertificateSigner",
     "attestation.SigstoreSigner",
     "attestation.MldsaSigner",
-    "attestation.TrustedCertificates",
     "attestation.TrustedIdentity",
     "attestation.any_of",
     "attestation.all_of",

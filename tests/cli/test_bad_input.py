@@ -126,7 +126,7 @@ def test_the_controls_of_the_matrix_answer_yes(cli, home):
         (("vault", "list", "--vault", "vault", "--root", "tpm:1"), "a root is written file:PATH, not 'tpm:1'"),
         (("vault", "list", "--vault", "vault", "--root", "file:~nobody-has-this-name/root"), "the root file is not there"),
         (("sign", "model/config.json", "--key", "k.key", "--out", "model/config.json"), "--out: model/config.json is what is signed"),
-        (("sign", "model", "--key", "k.key", "--out", "k.key"), "--out: k.key is what is signed, or the key"),
+        (("sign", "model", "--key", "k.key", "--out", "k.key"), "--out: k.key is what is signed, the key or a certificate"),
         (("data", "record", "data/rows.csv", "--out", "data/rows.csv", "--source", "s", "--licence", "MIT"), "--out: data/rows.csv is the data"),
         (("data", "record", "data", "--out", "data/m", "--source", "s", "--licence", "MIT"), "--out lies inside the data"),
         (("data", "record", "data", "--out", "n", "--source", "bad\udcff", "--licence", "MIT"), "is not UTF-8"),

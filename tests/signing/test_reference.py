@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.authority import AUTHORITY, root
 
 from lifeseal import signing
-from lifeseal.attestation import KEY_ALGORITHMS, KeySigner, TrustedKey, generate_key
+from lifeseal.attestation import KEY_ALGORITHMS, CertificateSigner, KeySigner, TrustedCertificates, TrustedKey, generate_key
 from lifeseal.errors import DigestMismatchError, PolicyError
 
 PEER = Path(__file__).parent.parent.parent / ".venv-peers/bin/python"
@@ -106,3 +107,31 @@ def test_the_reference_verifies_our_single_file_in_a_folder_of_its_own(tmp_path)
     code, said = verified_by_reference(path.parent, tmp_path / "s", tmp_path / "k.pub")
     assert code == 1
     assert "Hash mismatch" in said
+
+
+@pytest.fixture
+def certified(tmp_path):
+    top = root()
+    middle = top.issue("middle", extensions=AUTHORITY)
+    leaf = middle.issue("signer")
+    return {"ca": top.write(tmp_path, "ca")[0], "chain": middle.write(tmp_path, "middle")[0], "leaf": leaf.write(tmp_path, "leaf")}
+
+
+def test_the_reference_verifies_our_certificate_signature_and_refuses_it_under_another_root(tmp_path, certified):
+    folder = fill(tmp_path / "m")
+    certificate, key = certified["leaf"]
+    signing.sign(folder, signer=CertificateSigner.from_files(key, certificate, [certified["chain"]]))
+    ask = ("verify", "certificate", folder, "--signature", folder / "model.sig", "--certificate_chain")
+    assert reference(*ask, certified["ca"]) == VERIFIED
+    assert reference(*ask, root("other").write(tmp_path, "other")[0])[0] == 1
+
+
+def test_we_verify_the_references_certificate_signature_and_refuse_it_under_another_root(tmp_path, certified):
+    folder = fill(tmp_path / "m")
+    certificate, key = certified["leaf"]
+    place = ("--private_key", key, "--signing_certificate", certificate, "--certificate_chain", certified["chain"])
+    assert reference("sign", "certificate", folder, *place, "--signature", folder / "model.sig") == (0, "Signing succeeded")
+    assert signing.verify(folder, policy=TrustedCertificates.from_files([certified["ca"]])).signer.name == "CN=signer"
+    other = root("other").write(tmp_path, "other")[0]
+    with pytest.raises(PolicyError, match="leads to no root given"):
+        signing.verify(folder, policy=TrustedCertificates.from_files([other]))

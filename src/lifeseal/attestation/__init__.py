@@ -11,6 +11,7 @@ policy = attestation.TrustedKey.from_file("release.pub")
 """
 
 from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae
+from lifeseal.attestation._certificates import CertificateSigner, TrustedCertificates
 from lifeseal.attestation._keys import KEY_ALGORITHMS, KeyAlgorithm, KeySigner, TrustedKey, generate_key
 from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, Timestamper, open_statement, sign_statement
 from lifeseal.attestation._statement import Statement, Subject, parse_digest
@@ -21,6 +22,7 @@ __all__ = [
     "KEY_ALGORITHMS",
     "Bundle",
     "CertificateMaterial",
+    "CertificateSigner",
     "Envelope",
     "Fault",
     "KeyAlgorithm",
@@ -33,6 +35,7 @@ __all__ = [
     "Statement",
     "Subject",
     "Timestamper",
+    "TrustedCertificates",
     "TrustedKey",
     "Waiver",
     "generate_key",

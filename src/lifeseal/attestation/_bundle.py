@@ -13,7 +13,7 @@ from lifeseal.principles import implements
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MAX_BUNDLE = 192 << 20
-_MAX_DERS = 16  # certificates, or timestamps
+MAX_DERS = 16  # certificates, or timestamps
 _MAX_DER = 256 << 10
 _MAX_ITEMS = 10_000  # certificates and log entries; the payload is one string
 IN_TOTO = "application/vnd.in-toto+json"
@@ -258,7 +258,7 @@ def _chain(record: Record) -> tuple[bytes, ...]:
 
 def _ders(record: Record, name: str, field: str) -> tuple[bytes, ...]:
     found = []
-    for index, item in enumerate(record.take_list(name, max_items=_MAX_DERS)):
+    for index, item in enumerate(record.take_list(name, max_items=MAX_DERS)):
         entry = Record(item, where=f"{record.at(name)}, entry {index}")
         found.append(entry.take_base64(field))
         if len(found[-1]) > _MAX_DER:

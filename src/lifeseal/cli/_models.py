@@ -47,11 +47,14 @@ def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphra
 @click.command(
     epilog=examples(
         "lifeseal sign model/ --key release.key",
+        "lifeseal sign model/ --key release.key --cert release.crt --chain authority.crt",
         "lifeseal sign weights.safetensors --key release.key --hash blake3",
     )
 )
 @click.argument("model", type=PATH)
 @click.option("--key", required=True, type=PATH, help="Private key (PEM).")
+@click.option("--cert", type=PATH, help="The key's certificate (PEM): whoever trusts its root can then verify.")
+@click.option("--chain", type=PATH, multiple=True, help="Certificates between it and the root (PEM). Repeatable.")
 @click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
 @click.option("--out", type=PATH, help="Where the signature goes; by default MODEL/model.sig, or MODEL.sig beside a file.")
 @click.option("--hash", "algorithm", type=click.Choice(["sha256", "blake2b", "blake3"]), default="sha256", show_default=True, help="Of each file.")
@@ -63,6 +66,8 @@ def sign(
     *,
     model: Path,
     key: Path,
+    cert: Path | None,
+    chain: tuple[Path, ...],
     passphrase_file: Path | None,
     out: Path | None,
     algorithm: str,
@@ -72,9 +77,14 @@ def sign(
     """Sign every file of MODEL, a folder or a file."""
     from lifeseal import attestation, signing
 
-    if out is not None and same_file(out, model, key):
-        raise click.UsageError(f"--out: {out} is what is signed, or the key; choose another name")
-    signer = load_signer(key, passphrase_file)
+    if out is not None and same_file(out, model, key, cert, *chain):
+        raise click.UsageError(f"--out: {out} is what is signed, the key or a certificate; choose another name")
+    if chain and cert is None:
+        raise click.UsageError("--chain needs --cert, the certificate of the key itself")
+    bare = load_signer(key, passphrase_file)
+    signer = bare if cert is None else attestation.CertificateSigner.for_key(bare, cert, chain)
+    fingerprint = bare.public.fingerprint if isinstance(signer, attestation.KeySigner) else signer.fingerprint
+    called = f"key {fingerprint}" if isinstance(signer, attestation.KeySigner) else f"certificate {signer.name}, {fingerprint}"
     with output.progress() as progress:
         bundle = signing.sign(
             model, signer=signer, out=out, hash=cast("HashName", algorithm), shard_size=shard_size, ignore=ignore, progress=progress
@@ -82,8 +92,8 @@ def sign(
     statement = attestation.Statement.from_bytes(bundle.envelope.payload, where="payload")
     subject = statement.subjects[0]
     target = out or (model / "model.sig" if model.is_dir() else Path(f"{model}.sig"))
-    lines = (f"signed {model}", f"model      {subject.digest}", f"signer     key {signer.public.fingerprint}", f"signature  {target}")
-    output.result("sign", {"model": str(model), "digest": subject.digest, "signer": signer.public.fingerprint, "signature": str(target)}, lines)
+    lines = (f"signed {model}", f"model      {subject.digest}", f"signer     {called}", f"signature  {target}")
+    output.result("sign", {"model": str(model), "digest": subject.digest, "signer": fingerprint, "signature": str(target)}, lines)
 
 
 def load_signer(key: Path, passphrase_file: Path | None) -> "KeySigner":

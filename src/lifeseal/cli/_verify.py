@@ -2,21 +2,29 @@
 """``verify``: the command that gates a deployment."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted
 
+if TYPE_CHECKING:
+    from lifeseal.attestation import Policy
+
 
 @click.command(
     epilog=examples(
         "lifeseal verify model/ --key release.pub",
         "lifeseal verify model/ --key release.pub --expect sha256:9f86…",
+        "lifeseal verify model/ --ca root.pem --san builder@example.org",
     )
 )
 @click.argument("model", type=PATH)
-@click.option("--key", required=True, type=PATH, help="Public key that must have signed it (PEM).")
+@click.option("--key", type=PATH, help="Public key that must have signed it (PEM).")
+@click.option("--ca", type=PATH, multiple=True, help="Root that the signer's certificate must lead to (PEM). Repeatable.")
+@click.option("--san", metavar="NAME", help="With --ca: DNS name, e-mail address or URI that the signer's certificate must carry.")
+@click.option("--at", metavar="TIME", help="With --ca: judge as of this time, 2026-12-31T23:59:59Z, not now.")
 @click.option("--signature", type=PATH, multiple=True, help="The signature; by default MODEL/model.sig, or MODEL.sig beside a file. Repeatable.")
 @click.option("--expect", metavar="DIGEST", help="Root digest that the model must have, sha256:…")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model. Repeatable.")
@@ -27,21 +35,24 @@ def verify(
     output: Output,
     *,
     model: Path,
-    key: Path,
+    key: Path | None,
+    ca: tuple[Path, ...],
+    san: str | None,
+    at: str | None,
     signature: tuple[Path, ...],
     expect: str | None,
     ignore: tuple[str, ...],
     allow_unsigned_files: bool,
     waiver: Path | None,
 ) -> None:
-    """Check that MODEL is exactly what the holder of the key signed.
+    """Check that MODEL is exactly what the holder of the key, or of a certificate under the root, signed.
 
     A report on this moment: a program that loads the files afterwards reads them again, unchecked. To load what was checked, use
     lifeseal.signing.open_model and lifeseal.loading.
     """
     from lifeseal import attestation, signing
 
-    policy = attestation.TrustedKey.from_file(key)
+    policy = load_policy(key, ca, san, at)
     exception = None if waiver is None else attestation.Waiver.load(waiver)
     with output.progress() as progress:
         found = signing.verify(
@@ -72,13 +83,45 @@ def verify(
         "not_covered": list(found.not_covered),
         "revocation": "not consulted",
     }
-    who = f"key {signer}" if signer else f"nobody: waived by {found.waiver.owner if found.waiver else ''}"
+    kind = "" if found.signer is None else found.signer.name if found.signer.kind == "certificate" else found.signer.kind
+    who = f"{kind} {signer}" if signer else f"nobody: waived by {found.waiver.owner if found.waiver else ''}"
     lines = [f"{model}: as it was signed" if signer else f"{model}: unsigned, accepted by waiver"]
     lines += [
         f"signer    {who}",
         f"model     {found.subject.digest}",
         f"compared  {counted(found.files, 'file')}, {counted(found.size, 'byte')}, {found.hash}",
     ]
+    lines += [f"accepted  {found.signer.clause}"] if found.signer is not None and found.signer.kind != "key" else []
+    lines += [f"note      {text}" for text in found.signer.notes] if found.signer is not None else []
     lines += [f"left out  {', '.join(found.ignored)}"] if found.ignored else []
     lines += [f"unsigned  {', '.join(found.unsigned)}"] if found.unsigned else []
     output.result("verify", document, tuple(lines))
+
+
+def load_policy(key: Path | None, ca: tuple[Path, ...], san: str | None, at: str | None) -> "Policy":
+    """Read whom to trust.
+
+    Args:
+        key: A public key.
+        ca: Roots of certificates.
+        san: Name that a certificate must carry.
+        at: Time to judge certificates by.
+
+    Returns:
+        The policy.
+
+    Raises:
+        click.UsageError: Not exactly one of key and roots was given, or a certificate's options without roots.
+        FormatError: A file or the time is not what was expected.
+        OSError: A file cannot be read.
+    """
+    from lifeseal import attestation
+
+    if (key is None) == (not ca):
+        raise click.UsageError("whom do you trust? exactly one of --key and --ca was expected; nobody is trusted by default")
+    if key is not None:
+        if san is not None or at is not None:
+            raise click.UsageError("--san and --at are about certificates, and need --ca")
+        return attestation.TrustedKey.from_file(key)
+    time = None if at is None else attestation.parse_time(at, where="--at")
+    return attestation.TrustedCertificates.from_files(ca, san=san, at=time)
