@@ -10,6 +10,9 @@ attestation.KeySigner.from_file(path, *, passphrase=None)
 attestation.TrustedKey.from_file(path)
 attestation.CertificateSigner.from_files(key, cert, chain=(), *, passphrase=None)
 attestation.TrustedCertificates.from_files(roots, *, san=None, at=None, tsa=())
+attestation.any_of(*policies)
+attestation.all_of(*policies)
+attestation.threshold(k, *policies)
 attestation.Waiver(covers, allows, reason, owner, expires, risk)
 signing.sign(model, *, signer, out=None, hash="sha256", shard_size=None, ignore=(), timestamp=None, digests=None, previous=None, executor=None, progress=None) -> Bundle
 signing.digest(model, *, files=None, hash="sha256") -> Digests
@@ -55,9 +58,6 @@ WAITING_WHOLE = (
     "attestation.SigstoreSigner",
     "attestation.MldsaSigner",
     "attestation.TrustedIdentity",
-    "attestation.any_of",
-    "attestation.all_of",
-    "attestation.threshold",
     "attestation.PolicyFile",
     "attestation.Withdrawals",
     "serialization.convert",

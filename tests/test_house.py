@@ -83,7 +83,8 @@ def _parents_drawn(text):
 
 @pytest.mark.parametrize("path", CODE, ids=relative)
 def test_each_file_starts_with_its_licence(path):
-    assert path.read_text().startswith("# SPDX-License-Identifier: Apache-2.0\n")
+    program = path.read_text().removeprefix("#!/usr/bin/env python3\n")
+    assert program.startswith("# SPDX-License-Identifier: Apache-2.0\n")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)

@@ -2,6 +2,7 @@
 """Signatures that earlier releases of the reference implementation have published."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,8 @@ from lifeseal.errors import DigestMismatchError, PolicyError
 
 
 @pytest.fixture
-def oms(shared_vectors):
-    return shared_vectors / "oms"
+def oms():
+    return Path(__file__).parent.parent / "vectors/oms/published"
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ policy = attestation.TrustedKey.from_file("release.pub")
 
 from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae
 from lifeseal.attestation._certificates import CertificateSigner, TrustedCertificates
+from lifeseal.attestation._combine import all_of, any_of, threshold
 from lifeseal.attestation._keys import KEY_ALGORITHMS, KeyAlgorithm, KeySigner, TrustedKey, generate_key
 from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, Timestamper, open_statement, sign_statement
 from lifeseal.attestation._statement import Statement, Subject, parse_digest
@@ -38,10 +39,13 @@ __all__ = [
     "TrustedCertificates",
     "TrustedKey",
     "Waiver",
+    "all_of",
+    "any_of",
     "generate_key",
     "open_statement",
     "pae",
     "parse_digest",
     "parse_time",
     "sign_statement",
+    "threshold",
 ]

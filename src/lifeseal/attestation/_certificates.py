@@ -189,7 +189,14 @@ class TrustedCertificates:
         fingerprint = hashlib.sha256(material.certificates[0]).hexdigest()
         late = ("a timestamp is there and was not looked at",) if bundle.timestamps else ()
         clause = f"certificate under {common_name(path[-1])!r}" + (f", named {self.san!r}" if self.san else "")
-        return SignerInfo(kind="certificate", fingerprint=fingerprint, name=common_name(chain[0]), clause=clause, notes=(_NO_REVOCATION, *late))
+        return SignerInfo(
+            kind="certificate",
+            fingerprint=fingerprint,
+            key=TrustedKey(public).fingerprint,
+            name=common_name(chain[0]),
+            clause=clause,
+            notes=(_NO_REVOCATION, *late),
+        )
 
     def __repr__(self) -> str:
         return f"<TrustedCertificates {len(self.roots)} root(s)>"

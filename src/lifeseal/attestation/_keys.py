@@ -231,7 +231,7 @@ class TrustedKey:
             ) from None
         name = f"key {self.fingerprint[:12]}"
         notes = ("a timestamp is there and was not looked at: a bare key has no end",) if bundle.timestamps else ()
-        return SignerInfo(kind="key", fingerprint=self.fingerprint, name=name, clause=name, notes=notes)
+        return SignerInfo(kind="key", fingerprint=self.fingerprint, key=self.fingerprint, name=name, clause=name, notes=notes)
 
     def _refuse_other_key(self, material: KeyMaterial, purpose: Purpose) -> None:
         if material.hint in {self.fingerprint, self.der_fingerprint} if material.hint else material.key == self.pem:

@@ -38,6 +38,7 @@ class SignerInfo:
     Attributes:
         kind: ``key``, ``certificate``, or ``several`` where more than one signature was needed.
         fingerprint: Of a key: hexadecimal SHA-256 of its PEM form. Of a certificate: of its DER form. Of several: joined by ``+``.
+        key: Hexadecimal SHA-256 of the PEM form of the key that signed, whatever vouches for it; of several: joined by ``+``.
         name: What the policy calls the signer.
         time: A time, UTC, at which the signature is known to have existed, by a trusted timestamp; None if there is none.
         clause: The part of the policy that accepted the signature.
@@ -46,6 +47,7 @@ class SignerInfo:
 
     kind: str
     fingerprint: str
+    key: str
     name: str
     time: dt.datetime | None = None
     clause: str = ""

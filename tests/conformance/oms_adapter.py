@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The command that public OMS conformance suites drive; lifeseal and the standard library, nothing else.
+
+Exit code 0: signed or accepted. 1: refused, with one line why on standard error. 2: misuse, or a method that is not supported.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lifeseal import attestation, signing
+from lifeseal.errors import LifesealError
+
+METHODS = ("key", "certificate", "sigstore")
+
+
+def main() -> int:
+    """Sign or verify, as the arguments say."""
+    arguments = _parser().parse_args()
+    if arguments.method == "sigstore":
+        return _say("sigstore is not supported by this version", 2)
+    missing = [name for name in _needed(arguments) if not getattr(arguments, name)]
+    if missing:
+        return _say(f"--method {arguments.method} needs --{missing[0].replace('_', '-')}", 2)
+    try:
+        arguments.run(arguments)
+    except (LifesealError, OSError, ValueError) as error:
+        return _say(" ".join(str(error).split()), 1)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="oms_adapter", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    sign = commands.add_parser("sign-model", allow_abbrev=False)
+    verify = commands.add_parser("verify-model", allow_abbrev=False)
+    sign.set_defaults(run=_sign)
+    verify.set_defaults(run=_verify)
+    for command in (sign, verify):
+        command.add_argument("--method", choices=METHODS, required=True)
+        command.add_argument("--model-path", type=Path, required=True)
+        command.add_argument("--cert-chain", type=Path, action="extend", nargs="+", default=[])
+        command.add_argument("--ignore-paths", type=Path, action="extend", nargs="+", default=[])
+        command.add_argument("--use-staging", action="store_true")
+    for name in ("--output-bundle", "--private-key", "--signing-cert"):
+        sign.add_argument(name, type=Path)
+    sign.add_argument("--identity-token")
+    for name in ("--bundle", "--public-key"):
+        verify.add_argument(name, type=Path)
+    verify.add_argument("--ignore-unsigned-files", action="store_true")
+    verify.add_argument("--identity")
+    verify.add_argument("--identity-provider")
+    return parser
+
+
+def _needed(arguments: argparse.Namespace) -> list[str]:
+    if arguments.command == "sign-model":
+        return ["output_bundle", "private_key", *(["signing_cert"] if arguments.method == "certificate" else [])]
+    return ["bundle", "public_key" if arguments.method == "key" else "cert_chain"]
+
+
+def _sign(arguments: argparse.Namespace) -> None:
+    key, cert = arguments.private_key, arguments.signing_cert
+    signer: attestation.Signer = (
+        attestation.KeySigner.from_file(key)
+        if arguments.method == "key"
+        else attestation.CertificateSigner.from_files(key, cert, arguments.cert_chain)
+    )
+    signing.sign(arguments.model_path, signer=signer, out=arguments.output_bundle, ignore=_ignored(arguments))
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    policy: attestation.Policy = (
+        attestation.TrustedKey.from_file(arguments.public_key)
+        if arguments.method == "key"
+        else attestation.TrustedCertificates.from_files(arguments.cert_chain)
+    )
+    signing.verify(
+        arguments.model_path,
+        policy=policy,
+        signature=arguments.bundle,
+        ignore=_ignored(arguments),
+        allow_unsigned_files=arguments.ignore_unsigned_files,
+    )
+
+
+def _ignored(arguments: argparse.Namespace) -> list[str]:
+    """Write the paths relative to the model; they come relative to it, to this folder, or absolute. One outside leaves nothing out."""
+    model = arguments.model_path.absolute()
+    inside = []
+    for path in arguments.ignore_paths:
+        if not path.is_absolute() and not path.absolute().is_relative_to(model):
+            inside.append(path.as_posix())
+        elif path.absolute() != model and path.absolute().is_relative_to(model):
+            inside.append(path.absolute().relative_to(model).as_posix())
+    return [name for name in inside if ".." not in name.split("/")]
+
+
+def _say(sentence: str, code: int) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

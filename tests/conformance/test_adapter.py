@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conformance adapter: its protocol, with a control beside each refusal."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.authority import AUTHORITY, root
+
+from lifeseal.attestation import generate_key
+
+ADAPTER = Path(__file__).with_name("oms_adapter.py")
+
+
+@pytest.fixture
+def place(tmp_path):
+    generate_key(tmp_path / "k")
+    generate_key(tmp_path / "other")
+    top = root()
+    middle = top.issue("middle", extensions=AUTHORITY)
+    for name, issued in {"ca": top, "middle": middle, "leaf": middle.issue("signer"), "stranger": root()}.items():
+        issued.write(tmp_path, name)
+    (tmp_path / "model/deep").mkdir(parents=True)
+    (tmp_path / "model/a").write_bytes(b"a")
+    (tmp_path / "model/deep/b").write_bytes(b"b")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def adapter(place, *words):
+    done = subprocess.run([sys.executable, ADAPTER, *words], cwd=place, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode == 1:
+        assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    return done.returncode
+
+
+SIGN = ("sign-model", "--method", "key", "--model-path", "model", "--output-bundle", "m.sig", "--private-key", "k.key")
+VERIFY = ("verify-model", "--method", "key", "--model-path", "model", "--bundle", "m.sig", "--public-key", "k.pub")
+CERTIFIED = ("--signing-cert", "leaf.crt", "--cert-chain", "middle.crt")
+SIGN_CERTIFIED = ("sign-model", "--method", "certificate", "--model-path", "model", "--output-bundle", "m.sig", "--private-key", "leaf.key")
+VERIFY_CERTIFIED = ("verify-model", "--method", "certificate", "--model-path", "model", "--bundle", "m.sig", "--cert-chain")
+
+
+def test_accepts_what_it_signed_and_refuses_it_changed_or_under_another_key(place):
+    assert adapter(place, *SIGN) == 0
+    assert adapter(place, *VERIFY) == 0
+    assert adapter(place, *VERIFY[:-1], "other.pub") == 1
+    (place / "model/extra").write_bytes(b"x")
+    assert adapter(place, *VERIFY) == 1
+    assert adapter(place, *VERIFY, "--ignore-unsigned-files") == 0
+    assert adapter(place, *VERIFY, "--ignore-paths", "model/extra") == 0
+    assert adapter(place, *VERIFY, "--ignore-paths", "extra") == 0
+    (place / "model/a").write_bytes(b"b")
+    assert adapter(place, *VERIFY, "--ignore-unsigned-files") == 1
+
+
+def test_signs_and_verifies_with_certificates(place):
+    assert adapter(place, *SIGN_CERTIFIED, *CERTIFIED) == 0
+    assert adapter(place, *VERIFY_CERTIFIED, "ca.crt") == 0
+    assert adapter(place, *VERIFY_CERTIFIED, "stranger.crt") == 1
+    assert adapter(place, *VERIFY) == 1
+
+
+def test_leaves_out_what_it_is_told_to(place):
+    assert adapter(place, *SIGN, "--ignore-paths", str(place / "model/deep"), "--ignore-paths", "/elsewhere") == 0
+    (place / "model/deep/b").write_bytes(b"changed")
+    assert adapter(place, *VERIFY) == 0
+
+
+def test_refuses_an_empty_model_and_writes_no_bundle(place):
+    words = [("empty" if word == "model" else word) for word in SIGN]
+    assert adapter(place, *words) == 1
+    assert not (place / "m.sig").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("sign-model",),
+        SIGN[:-2],
+        VERIFY[:-2],
+        SIGN_CERTIFIED,
+        VERIFY_CERTIFIED[:-1],
+        (*VERIFY, "--unknown"),
+        ("verify-model", "--method", "sigstore", "--model-path", "model", "--bundle", "m.sig"),
+    ],
+)
+def test_misuse_is_told_apart_from_a_refusal(place, words):
+    assert adapter(place, *SIGN) == 0
+    assert adapter(place, *words) == 2
+
+
+def test_a_missing_bundle_or_key_is_a_refusal(place):
+    assert adapter(place, *VERIFY) == 1
+    assert adapter(place, *SIGN[:-1], "missing.key") == 1
