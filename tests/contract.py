@@ -15,7 +15,7 @@ attestation.all_of(*policies)
 attestation.threshold(k, *policies)
 attestation.Waiver(covers, allows, reason, owner, expires, risk)
 signing.sign(model, *, signer, out=None, hash="sha256", shard_size=None, ignore=(), timestamp=None, digests=None, previous=None, executor=None, progress=None) -> Bundle
-signing.digest(model, *, files=None, hash="sha256") -> Digests
+signing.digest(model, *, files=None, hash="sha256", shard_size=None) -> Digests
 signing.open_model(model, *, policy, signature=None, expect=None, withdrawals=None, waiver=None, ignore=(), allow_unsigned_files=False, links="refuse") -> SignedModel
 signing.verify(model, *, policy, signature=None, expect=None, withdrawals=None, waiver=None, ignore=(), allow_unsigned_files=False, links="refuse", progress=None) -> Verification
 signing.SignedModel.read(self, name) -> bytes
@@ -44,9 +44,8 @@ disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 
 WAITING = {
     "attestation.TrustedCertificates.from_files": {"tsa"},
-    "signing.sign": {"previous"},
-    "signing.open_model": {"withdrawals", "links"},
-    "signing.verify": {"withdrawals", "links"},
+    "signing.open_model": {"withdrawals"},
+    "signing.verify": {"withdrawals"},
     "serialization.save": {"max_shard_size"},
     "provenance.record": {"records", "leaf_key", "previous"},
     "provenance.verify": {"sample"},

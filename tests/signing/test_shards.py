@@ -92,7 +92,7 @@ def test_a_part_is_refused_if_and_only_if_its_shard_changed(sharded, signer, pol
 
 
 def test_digests_of_whole_files_are_no_shards(sharded, signer):
-    with pytest.raises(ValueError, match="digests= are of whole files"):
+    with pytest.raises(ValueError, match="digests are sha256 of whole files, and the signature is to be sha256 of shards of 100 bytes"):
         signing.sign(sharded, signer=signer, shard_size=SIZE, digests=[signing.digest(sharded)])
     with pytest.raises(ValueError, match="shard_size= must be at least 1"):
         signing.sign(sharded, signer=signer, shard_size=0)

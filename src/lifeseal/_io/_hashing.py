@@ -48,12 +48,14 @@ class FileDigest:
         size: Bytes.
         digest: Raw digest, 32 or 64 bytes; empty where shards were asked for.
         shards: Raw digests of the shards, in order, where those were asked for.
+        stamp: As `DiskSource.stamp` told it before and after the file was read; empty where nobody asked.
     """
 
     name: str
     size: int
     digest: bytes = attrs.field(repr=lambda d: d.hex()[:12])
     shards: tuple[bytes, ...] = attrs.field(default=(), repr=lambda s: f"<{len(s)} shards>")
+    stamp: bytes = attrs.field(default=b"", repr=False, eq=False)
 
 
 def new_hasher(algorithm: HashName, *, threads: int = 1) -> Hasher:
@@ -140,6 +142,7 @@ def hash_files(
     executor: "Executor | None" = None,
     progress: ProgressCallback = None,
     phase: str = "hashing",
+    settled: bool = False,
 ) -> dict[str, FileDigest]:
     """Hash files, each in one read.
 
@@ -152,16 +155,19 @@ def hash_files(
         executor: Runs the work instead of threads; its workers open the same path, so ``source`` must be on disk.
         progress: Called in this thread about five times a second; raising from it stops the work.
         phase: Word for the progress.
+        settled: Look again at all files on disk when the last one is read, and refuse one that was written or replaced since the start.
 
     Returns:
         One entry a name.
 
     Raises:
-        FormatError: A file changed while it was read, or is not a regular file.
+        FormatError: A file changed while it was read, or (``settled``) while any was, or is not a regular file.
         OSError: A file cannot be read.
         ValueError: ``executor`` was given for a source that is not on disk, or the hash is unknown.
     """
     new_hasher(algorithm)
+    disk = source if settled and isinstance(source, DiskSource) else None
+    stamps = {} if disk is None else {name: disk.stamp(name) for name in names}
     sizes = {name: source.size(name) for name in names}
     report = _Report(phase, sum(sizes.values()), progress)
     if executor is not None:
@@ -173,7 +179,12 @@ def hash_files(
     else:
         pieces = [piece for name in names for piece in _pieces(name, sizes[name], shard_size)]
         found = _joined(_hash_in_threads(source, pieces, algorithm, threads or available_cores(), report), source.where)
-    return {name: found[name] for name in names}
+    if disk is None:
+        return {name: found[name] for name in names}
+    moved = next((name for name in names if disk.stamp(name) != stamps[name]), None)
+    if moved is not None:
+        raise FormatError(f"{source.where}: {moved!r}", "changed while the files were read")
+    return {name: attrs.evolve(found[name], stamp=stamps[name]) for name in names}
 
 
 def available_cores() -> int:

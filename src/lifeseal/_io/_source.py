@@ -4,15 +4,20 @@
 import errno
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, Self
 
 from lifeseal._io._durable import StrPath
+from lifeseal._io._links import LinkKind, inside, is_hub_link, open_blob
 from lifeseal.errors import FormatError, LimitError
 
 MAX_FILES = 1 << 20
 MAX_FOLDER_DEPTH = 64
+_MAX_LINKS = 8
+_STAMP = struct.Struct(">qQQqq")
+WRITTEN = slice(8)  # of a stamp: what other machines that share the file system see alike
 _MAX_DOCUMENT = 512 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -82,19 +87,21 @@ class _DiskReader:
 class DiskSource:
     """A folder, or one file in its folder, read below one directory descriptor.
 
-    The path given may lead through links to a folder; nothing below it may, and a lone file is no link itself. Renaming the folder
-    afterwards changes nothing.
+    The path given may lead through links to a folder; below it only such links are read through as ``links`` names, and a lone file is
+    no other link itself. A link to a folder never is. Renaming the folder afterwards changes nothing.
 
     Args:
         path: A folder or a regular file.
+        links: Kinds of link to read through: ``inside`` leads to a file below the same folder, ``hub-cache`` to a blob of the Hub's cache.
 
     Raises:
         FormatError: It is neither, or a name is not UTF-8.
         OSError: It cannot be opened.
     """
 
-    def __init__(self, path: StrPath) -> None:
+    def __init__(self, path: StrPath, *, links: frozenset[LinkKind] = frozenset()) -> None:
         self._root = -1
+        self.links = links
         self.path = Path(path)
         self.where = os.fspath(path)
         found = Path(path).stat()
@@ -138,7 +145,40 @@ class DiskSource:
         Raises:
             OSError: It is not there.
         """
-        return os.stat(name, dir_fd=self._root, follow_symlinks=False).st_size
+        return self._stat(name).st_size
+
+    def stamp(self, name: str) -> bytes:
+        """Tell what changes when a file is written or replaced.
+
+        A write within the file system's tick (some milliseconds) after the last one, or through a map of memory, may not show.
+
+        Args:
+            name: Relative POSIX name.
+
+        Returns:
+            Time of the last write, device, inode, size, and time of the last change of its entry; 8 bytes each. See `WRITTEN`.
+
+        Raises:
+            FormatError: It is a link that is not read through.
+            OSError: It is not there.
+        """
+        found = self._stat(name)
+        return _STAMP.pack(found.st_mtime_ns, found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns)
+
+    def names_of(self, path: StrPath) -> frozenset[str]:
+        """Tell by which names a path lies below this folder: its own and, if it is a link, that of what it means.
+
+        Args:
+            path: Any path; nothing need be there.
+
+        Returns:
+            Relative POSIX names; none if it lies elsewhere, or this is a lone file.
+        """
+        if not self.is_folder:
+            return frozenset()
+        folder, given = self.path.resolve(), Path(path)
+        places = {given.parent.resolve() / given.name, given.resolve()}
+        return frozenset(place.relative_to(folder).as_posix() for place in places if folder in place.parents)
 
     def entries(self) -> Iterator[tuple[str, str]]:
         """Walk everything, also what `names` refuses.
@@ -166,18 +206,7 @@ class DiskSource:
             FormatError: The name leads outside, through a link, or to something that is not a regular file.
             OSError: It cannot be opened.
         """
-        *folders, last = checked_name(name, where=self.where).split("/")
-        parent = self._descend(folders) if folders else self._root
-        try:
-            try:
-                fd = os.open(last, _FILE, dir_fd=parent)
-            except OSError as error:
-                self._refuse_odd(parent, last, name)
-                error.filename = f"{self.where}/{name}" if self.is_folder else self.where
-                raise
-        finally:
-            if folders:
-                os.close(parent)
+        fd = self._open(checked_name(name, where=self.where), name, hops=0)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)
@@ -199,10 +228,53 @@ class DiskSource:
     def __del__(self) -> None:
         self.close()
 
+    def _stat(self, name: str) -> os.stat_result:
+        found = os.stat(name, dir_fd=self._root, follow_symlinks=False)
+        if not stat.S_ISLNK(found.st_mode):
+            return found
+        fd = self._open(name, name, hops=0)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def _open(self, name: str, asked: str, *, hops: int) -> int:
+        """Open a name; ``asked`` is the one that led here."""
+        *folders, last = name.split("/")
+        parent = self._descend(folders) if folders else self._root
+        try:
+            return os.open(last, _FILE, dir_fd=parent)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return self._through(name, os.readlink(last, dir_fd=parent), asked, hops=hops)
+            self._refuse_odd(parent, last, asked)
+            error.filename = f"{self.where}/{asked}" if self.is_folder else self.where
+            raise
+        finally:
+            if folders:
+                os.close(parent)
+
+    def _through(self, name: str, target: str, asked: str, *, hops: int) -> int:
+        """Open what a link means, if it is of a kind that is read through."""
+        place = f"{self.where}: {asked!r}"
+        of_hub = is_hub_link(name, target)
+        below = inside(name, target)
+        try:
+            if of_hub and "hub-cache" in self.links:
+                return open_blob(self._root, target, where=place)
+            if below is not None and "inside" in self.links and hops < _MAX_LINKS:
+                return self._open(below, asked, hops=hops + 1)
+        except FileNotFoundError:
+            raise FormatError(place, "a symbolic link that leads nowhere") from None
+        except OSError as error:
+            error.filename = f"{self.where}/{asked}"
+            raise
+        raise FormatError(place, f"a regular file was expected, not a symbolic link{' into the blobs of a Hub cache' if of_hub else ''}")
+
     def _walk(self, ignore: frozenset[str]) -> Iterator[tuple[str, FormatError | LimitError | OSError | None]]:
         """Yield every name that is not ignored, and what is wrong with it; folders only where they cannot be read."""
         if not self.is_folder:
-            yield self.name, _fault(self.name, None, self.where)
+            yield self.name, self._fault(self.name, None)
             return
         count = 0
         pending: list[tuple[str, int]] = [("", 0)]
@@ -228,7 +300,7 @@ class DiskSource:
                         count += 1
                         if count > MAX_FILES:
                             raise LimitError(self.where, limit=MAX_FILES, seen=count, unit="files")
-                        yield name, _fault(name, entry, self.where)
+                        yield name, self._fault(name, entry)
             finally:
                 os.close(folder)
 
@@ -248,6 +320,19 @@ class DiskSource:
             os.close(current)
             current = below
         return current
+
+    def _fault(self, name: str, entry: "os.DirEntry[str] | None") -> FormatError | OSError | None:
+        """Tell why an entry cannot be opened as a file under its name."""
+        try:
+            checked_name(name, where=self.where)
+            if entry is not None and entry.is_symlink():
+                self.open(name).__exit__()
+            elif entry is not None and not entry.is_file(follow_symlinks=False):
+                kind = _kind(entry.stat(follow_symlinks=False).st_mode)
+                return FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {kind}")
+        except (FormatError, OSError) as error:
+            return error
+        return None
 
     def _refuse_odd(self, parent: int, last: str, name: str) -> None:
         """Say what stands in the way, where the system only says that the open failed."""
@@ -371,17 +456,6 @@ def open_regular(path: StrPath) -> int:
 def printable_name(name: str) -> str:
     """Write a name that may not be UTF-8 so that it can be shown and stored."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _fault(name: str, entry: "os.DirEntry[str] | None", where: str) -> FormatError | OSError | None:
-    """Tell why an entry cannot be opened as a file under its name."""
-    try:
-        if entry is not None and not entry.is_file(follow_symlinks=False):
-            return FormatError(f"{where}: {name!r}", f"a regular file was expected, not a {_kind(entry.stat(follow_symlinks=False).st_mode)}")
-        checked_name(name, where=where)
-    except (FormatError, OSError) as error:
-        return error
-    return None
 
 
 def _kind(mode: int) -> str:

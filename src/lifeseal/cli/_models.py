@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from lifeseal.cli._options import PATH, common, examples, same_file, secret_from
-from lifeseal.cli._output import Output
+from lifeseal.cli._output import Output, listing
 
 if TYPE_CHECKING:
     from lifeseal._io import HashName
     from lifeseal.attestation import KeyAlgorithm, KeySigner
+    from lifeseal.signing import Changes
 
 
 @click.command(
@@ -60,6 +61,7 @@ def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphra
 @click.option("--hash", "algorithm", type=click.Choice(["sha256", "blake2b", "blake3"]), default="sha256", show_default=True, help="Of each file.")
 @click.option("--shard-size", type=click.IntRange(min=1), metavar="BYTES", help="Sign each file in shards: faster for one huge file.")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model; recorded. Repeatable.")
+@click.option("--previous", type=PATH, help="An earlier signature: says which files were added, removed or changed since.")
 @common
 def sign(
     output: Output,
@@ -73,6 +75,7 @@ def sign(
     algorithm: str,
     shard_size: int | None,
     ignore: tuple[str, ...],
+    previous: Path | None,
 ) -> None:
     """Sign every file of MODEL, a folder or a file."""
     from lifeseal import attestation, signing
@@ -85,15 +88,36 @@ def sign(
     signer = bare if cert is None else attestation.CertificateSigner.for_key(bare, cert, chain)
     fingerprint = bare.public.fingerprint if isinstance(signer, attestation.KeySigner) else signer.fingerprint
     called = f"key {fingerprint}" if isinstance(signer, attestation.KeySigner) else f"certificate {signer.name}, {fingerprint}"
+    earlier = None if previous is None else attestation.Bundle.load(previous)
     with output.progress() as progress:
         bundle = signing.sign(
-            model, signer=signer, out=out, hash=cast("HashName", algorithm), shard_size=shard_size, ignore=ignore, progress=progress
+            model,
+            signer=signer,
+            out=out,
+            hash=cast("HashName", algorithm),
+            shard_size=shard_size,
+            ignore=ignore,
+            previous=earlier,
+            progress=progress,
         )
     statement = attestation.Statement.from_bytes(bundle.envelope.payload, where="payload")
     subject = statement.subjects[0]
     target = out or (model / "model.sig" if model.is_dir() else Path(f"{model}.sig"))
-    lines = (f"signed {model}", f"model      {subject.digest}", f"signer     {called}", f"signature  {target}")
-    output.result("sign", {"model": str(model), "digest": subject.digest, "signer": fingerprint, "signature": str(target)}, lines)
+    lines = [f"signed {model}", f"model      {subject.digest}", f"signer     {called}", f"signature  {target}"]
+    since = None if earlier is None else _differences(signing.compare(earlier, bundle))
+    lines += [f"{how:<11}{listing(names)}" for how, names in ({} if since is None else since).items()]
+    document: dict[str, object] = {
+        "model": str(model),
+        "digest": subject.digest,
+        "signer": fingerprint,
+        "signature": str(target),
+        "since_previous": since,
+    }
+    output.result("sign", document, tuple(lines))
+
+
+def _differences(since: "Changes") -> dict[str, list[str]]:
+    return {"added": list(since.added), "removed": list(since.removed), "changed": list(since.changed)}
 
 
 def load_signer(key: Path, passphrase_file: Path | None) -> "KeySigner":

@@ -4,7 +4,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -136,6 +136,12 @@ def printable(text: str) -> str:
 def counted(count: int, noun: str) -> str:
     """Write ``1 file`` or ``2 files``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listing(names: Sequence[str], *, most: int = 10) -> str:
+    """Write names in a line, the first ten at most, and how many there are beyond."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}" or "none"
 
 
 def on_terminal(stream: TextIO | None) -> bool:

@@ -2,7 +2,7 @@
 """``verify``: the command that gates a deployment."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -11,6 +11,7 @@ from lifeseal.cli._output import Output, counted
 
 if TYPE_CHECKING:
     from lifeseal.attestation import Policy
+    from lifeseal.signing import Links
 
 
 @click.command(
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--expect", metavar="DIGEST", help="Root digest that the model must have, sha256:…")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model. Repeatable.")
 @click.option("--allow-unsigned-files", is_flag=True, help="Accept files that the signature does not name.")
+@click.option(
+    "--links", type=click.Choice(["refuse", "hub-cache"]), default="refuse", show_default=True, help="hub-cache reads a snapshot of the Hub's cache."
+)
 @click.option("--waiver", type=PATH, help="Accept an unsigned model that this waiver covers.")
 @common
 def verify(
@@ -43,6 +47,7 @@ def verify(
     expect: str | None,
     ignore: tuple[str, ...],
     allow_unsigned_files: bool,
+    links: str,
     waiver: Path | None,
 ) -> None:
     """Check that MODEL is exactly what the holder of the key, or of a certificate under the root, signed.
@@ -63,6 +68,7 @@ def verify(
             ignore=ignore,
             allow_unsigned_files=allow_unsigned_files,
             waiver=exception,
+            links=cast("Links", links),
             progress=progress,
         )
     signer = None if found.signer is None else found.signer.fingerprint

@@ -36,6 +36,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.attestation.sign_statement": _PART,
         "lifeseal.attestation.threshold": _MEMORY,
         "lifeseal.signing.SignedModel.close": _END,
+        "lifeseal.signing.compare": _MEMORY,
         "lifeseal.serialization.FileReport.to_json": _MEMORY,
         "lifeseal.serialization.Finding.to_json": _MEMORY,
         "lifeseal.serialization.ScanReport.to_json": _MEMORY,

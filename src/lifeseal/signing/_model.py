@@ -26,12 +26,14 @@ class FileEntry:
         size: Bytes on disk when the model was opened; the signature binds the content, and so the length, through the digest.
         digest: Raw digest of the content, 32 or 64 bytes; empty where the file was signed in shards.
         shards: Raw digests of its shards, in order, where it was signed so.
+        stamp: What the file system said of the file when `digest` read it, for comparison only; empty elsewhere.
     """
 
     path: str
     size: int
     digest: bytes = attrs.field(repr=lambda d: d.hex()[:12])
     shards: tuple[bytes, ...] = attrs.field(default=(), repr=lambda s: f"<{len(s)} shards>")
+    stamp: bytes = attrs.field(default=b"", repr=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)

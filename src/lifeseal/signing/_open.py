@@ -4,14 +4,17 @@
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
 
-from lifeseal._io import DiskSource, ProgressCallback, Source, StrPath, hash_files, read_whole
+from lifeseal._io import DiskSource, LinkKind, ProgressCallback, Source, StrPath, hash_files, read_whole
 from lifeseal.attestation import Bundle, Policy, Purpose, Subject, Waiver, open_statement, parse_digest
 from lifeseal.errors import DigestMismatchError, PolicyError
 from lifeseal.principles import implements, note
 from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, Manifest, Resource, ignore_set
 from lifeseal.signing._model import SignedModel, Verification
 
+Links: TypeAlias = Literal["refuse", "hub-cache"]
+_LINKS: dict[Links, frozenset[LinkKind]] = {"refuse": frozenset(), "hub-cache": frozenset({"hub-cache"})}
 _MAX_BUNDLE = 192 << 20
 
 
@@ -30,6 +33,7 @@ def open_model(
     waiver: Waiver | None = None,
     ignore: Iterable[str] = (),
     allow_unsigned_files: bool = False,
+    links: Links = "refuse",
 ) -> SignedModel:
     """Check a model's signature and manifest, and hand out its bytes only through reads that check them.
 
@@ -44,6 +48,9 @@ def open_model(
         waiver: Lets an unsigned model in if it covers its `Digests.inventory`. It never helps against a bad signature.
         ignore: Further relative paths to leave out.
         allow_unsigned_files: Accept files that the signature does not name; they can be read through nothing here.
+        links: What becomes of symbolic links that lead out of the model: ``refuse``, or ``hub-cache`` to read through those that the cache of
+            the Hugging Face Hub is made of (``snapshots/COMMIT/NAME`` to ``blobs/DIGEST``). A link to a file inside the model is read through
+            if the signature says so (``allow_symlinks``, which lifeseal never writes), a link to a folder never.
 
     Returns:
         The model. Close it, or use it in a ``with`` block.
@@ -55,14 +62,16 @@ def open_model(
         OSError: Something cannot be read.
         PolicyError: Unsigned, signed for another use or by another signer, or not the digest expected.
         SignatureError: The signature does not verify.
-        ValueError: ``expect`` is not a digest.
+        ValueError: ``expect`` is not a digest, or ``links`` is another word.
 
     Source: OMS v1.0, section 8.
     """
+    if links not in _LINKS:
+        raise ValueError(f"links must be 'refuse' or 'hub-cache', not {links!r}")
     note(model=_label(model))
     wanted = None if expect is None else parse_digest(expect)
     with contextlib.ExitStack() as cleanup:
-        source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
+        source = cleanup.enter_context(DiskSource(model, links=_LINKS[links])) if isinstance(model, str | os.PathLike) else model
         place = _Place(source, signature)
         ignored = ignore_set(ignore, where=source.where) | place.own_names
         usual = VERSION_CONTROL | place.usual_names
@@ -74,6 +83,8 @@ def open_model(
             statement, signer = open_statement(bundles, policy=policy, purpose=Purpose.MODEL, where=place.where)
             manifest = Manifest.from_statement(statement, lone_name=place.lone_name, where=f"{place.where}, payload")
             subject = statement.subjects[0]
+            if manifest.links and isinstance(source, DiskSource):
+                source.links |= {"inside"}
         note(subject=subject.digest, signer=None if signer is None else signer.fingerprint, waived=signer is None)
         if wanted is not None and wanted != subject.sha256:
             raise PolicyError(f"{source.where}: this is model {subject.digest}, and {expect} was expected")
@@ -107,6 +118,7 @@ def verify(
     waiver: Waiver | None = None,
     ignore: Iterable[str] = (),
     allow_unsigned_files: bool = False,
+    links: Links = "refuse",
     progress: ProgressCallback = None,
 ) -> Verification:
     """Check a model's signature and read everything it names; for reports, never before a load by path.
@@ -119,6 +131,7 @@ def verify(
         waiver: See `open_model`.
         ignore: See `open_model`.
         allow_unsigned_files: See `open_model`.
+        links: See `open_model`.
         progress: Called about five times a second; raising from it stops the work.
 
     Returns:
@@ -131,7 +144,7 @@ def verify(
         OSError: Something cannot be read.
         PolicyError: See `open_model`.
         SignatureError: The signature does not verify.
-        ValueError: ``expect`` is not a digest.
+        ValueError: See `open_model`.
     """
     note(model=_label(model))
     opened = open_model(
@@ -142,6 +155,7 @@ def verify(
         waiver=waiver,
         ignore=ignore,
         allow_unsigned_files=allow_unsigned_files,
+        links=links,
     )
     note(subject=opened.subject.digest, signer=None if opened.signer is None else opened.signer.fingerprint)
     try:
@@ -174,7 +188,7 @@ class _Place:
         self.where = self.where or self._beside or f"{source.where}/{SIGNATURE_NAME}"
         # What is left out though nobody asks: the signature itself always; another of the usual name only if it is not signed for.
         paths = [os.fspath(one) for one in self._given if not isinstance(one, Bundle)]
-        inner = frozenset(name for path in paths for name in _name_inside(source, path))
+        inner = frozenset(name for path in paths for name in source.names_of(path)) if isinstance(source, DiskSource) else frozenset()
         self.own_names = frozenset({SIGNATURE_NAME}) if self.inside else inner
         self.usual_names = frozenset() if lone else frozenset({SIGNATURE_NAME})
 
@@ -190,15 +204,6 @@ class _Place:
         except FileNotFoundError:
             return ()
         return (Bundle.from_bytes(data, where=self.where),)
-
-
-def _name_inside(source: Source, path: str) -> frozenset[str]:
-    """Name the signature file if it lies inside a folder; it is never part of what is signed."""
-    if isinstance(source, DiskSource) and source.is_folder:
-        given, folder = os.path.realpath(path), os.path.realpath(source.path)
-        if given.startswith(folder + os.sep):
-            return frozenset({os.path.relpath(given, folder)})
-    return frozenset()
 
 
 def _unsigned(source: Source, waiver: Waiver | None, ignored: frozenset[str], place: _Place) -> tuple[Manifest, Subject]:
