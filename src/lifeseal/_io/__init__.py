@@ -21,7 +21,8 @@ from lifeseal._io._hashing import (
 from lifeseal._io._links import LinkKind
 from lifeseal._io._memory import Secret, refuse_beyond_memory
 from lifeseal._io._progress import Progress, ProgressCallback
-from lifeseal._io._source import WRITTEN, DiskSource, Reader, Source, checked_name, open_regular, read_bounded, refuse_foreign
+from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
+from lifeseal._io._source import WRITTEN, DiskSource, Reader, Source, checked_name
 from lifeseal._io._strict import Record, canonical, decode_base64, encode_base64, loads, parse_hex
 
 __all__ = [

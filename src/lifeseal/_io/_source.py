@@ -11,6 +11,7 @@ from typing import Protocol, Self
 
 from lifeseal._io._durable import StrPath
 from lifeseal._io._links import LinkKind, inside, is_hub_link, open_blob
+from lifeseal._io._regular import kind_of
 from lifeseal.errors import FormatError, LimitError
 
 MAX_FILES = 1 << 20
@@ -18,17 +19,8 @@ MAX_FOLDER_DEPTH = 64
 _MAX_LINKS = 8
 _STAMP = struct.Struct(">qQQqq")
 WRITTEN = slice(8)  # of a stamp: what other machines that share the file system see alike
-_MAX_DOCUMENT = 512 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_KINDS = (
-    (stat.S_ISLNK, "symbolic link"),
-    (stat.S_ISFIFO, "FIFO"),
-    (stat.S_ISSOCK, "socket"),
-    (stat.S_ISCHR, "device"),
-    (stat.S_ISBLK, "device"),
-    (stat.S_ISDIR, "folder"),
-)
 
 
 class Reader(Protocol):
@@ -107,7 +99,7 @@ class DiskSource:
         found = Path(path).stat()
         self.is_folder = stat.S_ISDIR(found.st_mode)
         if not self.is_folder and not stat.S_ISREG(found.st_mode):
-            raise FormatError(self.where, f"a folder or a regular file was expected, not a {_kind(found.st_mode)}")
+            raise FormatError(self.where, f"a folder or a regular file was expected, not a {kind_of(found.st_mode)}")
         anchor = self.path if self.is_folder else self.path.parent
         self._root = os.open(anchor, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.name = (self.path if self.path.name not in {"", ".."} else self.path.resolve()).name
@@ -210,7 +202,7 @@ class DiskSource:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)
-            raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {_kind(found.st_mode)}")
+            raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {kind_of(found.st_mode)}")
         return _DiskReader(fd, found.st_size)
 
     def close(self) -> None:
@@ -328,7 +320,7 @@ class DiskSource:
             if entry is not None and entry.is_symlink():
                 self.open(name).__exit__()
             elif entry is not None and not entry.is_file(follow_symlinks=False):
-                kind = _kind(entry.stat(follow_symlinks=False).st_mode)
+                kind = kind_of(entry.stat(follow_symlinks=False).st_mode)
                 return FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {kind}")
         except (FormatError, OSError) as error:
             return error
@@ -341,7 +333,7 @@ class DiskSource:
         except OSError:
             return
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {_kind(mode)}") from None
+            raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {kind_of(mode)}") from None
 
 
 def checked_name(name: str, *, where: str) -> str:
@@ -366,97 +358,6 @@ def checked_name(name: str, *, where: str) -> str:
     return name
 
 
-def read_bounded(path: StrPath, *, limit: int, what: str = "") -> bytes:
-    """Read one whole small file.
-
-    Args:
-        path: A regular file.
-        limit: Bytes at most.
-        what: What should be there, for a note on an error.
-
-    Returns:
-        Its bytes.
-
-    Raises:
-        FormatError: It is not a regular file.
-        LimitError: It is larger.
-        OSError: It cannot be read.
-    """
-    try:
-        return _read_bounded(path, limit=limit)
-    except (FormatError, OSError) as error:
-        if what:
-            error.add_note(f"{what} was expected there")
-        raise
-
-
-def _read_bounded(path: StrPath, *, limit: int) -> bytes:
-    with os.fdopen(open_regular(path), "rb") as file:
-        try:
-            data = file.read(limit + 1)
-            size = os.fstat(file.fileno()).st_size
-        except OSError as error:
-            error.filename = os.fspath(path)
-            raise
-    if len(data) > limit:
-        raise LimitError(os.fspath(path), limit=limit, seen=max(size, len(data)))
-    return data
-
-
-def refuse_foreign(path: StrPath, *, mark: bytes, what: str) -> None:
-    """Refuse to put a document in place of anything but an older one of its kind.
-
-    Args:
-        path: Where it is to go.
-        mark: Stands in every document of the kind.
-        what: What the kind is called.
-
-    Raises:
-        FileExistsError: Something else lies there.
-        OSError: What lies there cannot be read.
-    """
-    try:
-        with os.fdopen(open_regular(path), "rb") as file:
-            data = file.read(_MAX_DOCUMENT)
-    except FileNotFoundError:
-        return
-    except FormatError:
-        data = b""
-    if not data.lstrip().startswith(b"{") or mark not in data:
-        raise FileExistsError(errno.EEXIST, f"is there and is no {what}, so it is not replaced", os.fspath(path))
-
-
-def open_regular(path: StrPath) -> int:
-    """Open a regular file for reading; anything else is refused and never waited for.
-
-    Args:
-        path: The file; a link to one is followed.
-
-    Returns:
-        The descriptor.
-
-    Raises:
-        FormatError: It is not a regular file.
-        OSError: It cannot be opened.
-    """
-    where = os.fspath(path)
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno != errno.ENXIO:
-            raise
-        raise FormatError(where, "a regular file was expected, not a socket or a device") from None
-    mode = os.fstat(fd).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(fd)
-        raise FormatError(where, f"a regular file was expected, not a {_kind(mode)}")
-    return fd
-
-
 def printable_name(name: str) -> str:
     """Write a name that may not be UTF-8 so that it can be shown and stored."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _kind(mode: int) -> str:
-    return next((name for test, name in _KINDS if test(mode)), "special file")
