@@ -7,7 +7,7 @@
 
 SIGNATURES = """
 attestation.KeySigner.from_file(path, *, passphrase=None)
-attestation.TrustedKey.from_file(path)
+attestation.TrustedKey.from_file(path, *, tsa=())
 attestation.CertificateSigner.from_files(key, cert, chain=(), *, passphrase=None)
 attestation.TrustedCertificates.from_files(roots, *, san=None, at=None, tsa=())
 attestation.any_of(*policies)
@@ -43,7 +43,6 @@ disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 """
 
 WAITING = {
-    "attestation.TrustedCertificates.from_files": {"tsa"},
     "signing.open_model": {"withdrawals"},
     "signing.verify": {"withdrawals"},
     "serialization.save": {"max_shard_size"},

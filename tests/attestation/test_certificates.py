@@ -262,6 +262,7 @@ def test_what_is_no_certificate_is_refused_by_its_place():
             check(attrs.evolve(bundle, material=attrs.evolve(bundle.material, certificates=certificates)), top)
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_every_changed_byte_of_the_signers_certificate_is_refused():
     top = root()
     bundle = signed(top.issue("signer", extensions=(*LEAF, (NAMES, False))))

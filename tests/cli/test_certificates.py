@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates and shards at the command line."""
 
+import datetime as dt
+
 import pytest
 from tests.support.authority import AUTHORITY, root
+
+from lifeseal import testing
+from lifeseal.testing._server import Reply, serving
 
 
 @pytest.fixture
@@ -66,4 +71,68 @@ def test_signs_nothing_with_the_wrong_certificate(place, cli, words, sentence):
     answer = cli("sign", "model", "--key", "leaf.key", *words)
     assert answer.code == 2
     assert sentence in answer.err
+    assert not (place / "model/model.sig").exists()
+
+
+@pytest.fixture
+def tsa(place):
+    """An authority that is a day behind."""
+    with testing.timestamp_authority(testing.Tsa(clock=lambda: dt.datetime.now(dt.UTC) - dt.timedelta(days=1))) as running:
+        (place / "tsa.pem").write_bytes(running.root.pem)
+        yield running
+
+
+def test_a_timestamp_dates_a_signature_for_those_who_name_its_authority(place, cli, tsa):
+    assert cli("keygen", "--out", "k").code == 0
+    answer = cli("sign", "model", "--key", "k.key", "--timestamp", tsa.url, "--tsa", "tsa.pem")
+    assert answer.code == 0
+    found = cli("verify", "model", "--key", "k.pub", "--tsa", "tsa.pem")
+    assert found.code == 0
+    assert "as a trusted authority attests" in found.out
+    time = dt.datetime.fromisoformat(cli("verify", "model", "--key", "k.pub", "--tsa", "tsa.pem", "--json").document["time"])
+    assert dt.timedelta(hours=23) < dt.datetime.now(dt.UTC) - time < dt.timedelta(hours=25)
+    found = cli("verify", "model", "--key", "k.pub", "--json")
+    assert (found.code, found.document["time"]) == (0, None)
+    assert "a timestamp is there and was not looked at: no timestamp authority is trusted" in found.document["not_covered"]
+    found = cli("verify", "model", "--key", "k.pub", "--tsa", "other.crt", "--json")
+    assert (found.code, found.document["time"]) == (0, None)
+    assert "timestamp 0 was ignored" in str(found.document["not_covered"])
+    assert cli("inspect", "model/model.sig", "--json").document["claims"]["timestamps"] == 1
+
+
+def test_a_timestamp_keeps_a_signature_whose_certificate_has_ended(place, cli, tsa):
+    top = root()
+    top.write(place, "old")
+    top.issue("ended", end=dt.datetime.now(dt.UTC) - dt.timedelta(hours=12)).write(place, "ended")
+    words = ("sign", "model", "--key", "ended.key", "--cert", "ended.crt")
+    assert cli(*words, "--timestamp", tsa.url, "--tsa", "tsa.pem").code == 0
+    assert cli("verify", "model", "--ca", "old.crt", "--tsa", "tsa.pem").code == 0
+    found = cli("verify", "model", "--ca", "old.crt")
+    assert (found.code, "expired at" in found.err) == (1, True)
+    assert cli(*words).code == 0
+    assert cli("verify", "model", "--ca", "old.crt", "--tsa", "tsa.pem").code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("--timestamp", "http://127.0.0.1:1/"), 2, "give both"),
+        (("--tsa", "tsa.pem"), 2, "give both"),
+        (("--timestamp", "ftp://127.0.0.1/", "--tsa", "tsa.pem"), 2, "is named as http://host/path"),
+        (("--timestamp", "http://127.0.0.1:1/", "--tsa", "middle.crt"), 2, "a self-signed root was expected"),
+        (("--timestamp", "http://127.0.0.1:1/", "--tsa", "leaf.key"), 2, "certificates in PEM form were expected"),
+        (("--timestamp", "http://127.0.0.1:1/", "--tsa", "tsa.pem"), 3, "no signature was written"),
+        (("--timestamp", "http://127.0.0.1:1/", "--tsa", "tsa.pem", "--out", "tsa.pem"), 2, "--out: tsa.pem"),
+    ],
+)
+def test_signs_nothing_without_the_timestamp_that_was_asked_for(place, cli, tsa, words, code, sentence):
+    answer = cli("sign", "model", "--key", "leaf.key", *words)
+    assert (answer.code, sentence in answer.err) == (code, True), answer.err
+    assert not (place / "model/model.sig").exists()
+
+
+def test_an_authority_under_another_root_is_a_no(place, cli, tsa):
+    assert cli("sign", "model", "--key", "leaf.key", "--timestamp", tsa.url, "--tsa", "other.crt").code == 1
+    with serving(lambda _: Reply(body=b"no")) as url:
+        assert cli("sign", "model", "--key", "leaf.key", "--timestamp", url, "--tsa", "tsa.pem").code == 2
     assert not (place / "model/model.sig").exists()

@@ -10,6 +10,7 @@ policy = attestation.TrustedKey.from_file("release.pub")
 ```
 """
 
+from lifeseal.attestation._authority import TimestampAuthority
 from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae
 from lifeseal.attestation._certificates import CertificateSigner, TrustedCertificates
 from lifeseal.attestation._combine import all_of, any_of, threshold
@@ -35,6 +36,7 @@ __all__ = [
     "SignerInfo",
     "Statement",
     "Subject",
+    "TimestampAuthority",
     "Timestamper",
     "TrustedCertificates",
     "TrustedKey",

@@ -14,7 +14,7 @@ from lifeseal.principles import implements
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 MAX_BUNDLE = 192 << 20
 MAX_DERS = 16  # certificates, or timestamps
-_MAX_DER = 256 << 10
+MAX_DER = 256 << 10
 _MAX_ITEMS = 10_000  # certificates and log entries; the payload is one string
 IN_TOTO = "application/vnd.in-toto+json"
 
@@ -261,8 +261,8 @@ def _ders(record: Record, name: str, field: str) -> tuple[bytes, ...]:
     for index, item in enumerate(record.take_list(name, max_items=MAX_DERS)):
         entry = Record(item, where=f"{record.at(name)}, entry {index}")
         found.append(entry.take_base64(field))
-        if len(found[-1]) > _MAX_DER:
-            raise LimitError(entry.where, limit=_MAX_DER, seen=len(found[-1]))
+        if len(found[-1]) > MAX_DER:
+            raise LimitError(entry.where, limit=MAX_DER, seen=len(found[-1]))
         entry.done()
     return tuple(found)
 

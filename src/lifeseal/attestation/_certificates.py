@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import attrs
 
-from lifeseal._io import StrPath, read_bounded
+from lifeseal._io import StrPath
 from lifeseal.attestation._bundle import MAX_DERS, Bundle, CertificateMaterial
 from lifeseal.attestation._keys import KeySigner, TrustedKey, checked_curve, hash_for
-from lifeseal.attestation._paths import common_name, find_path, load_der
+from lifeseal.attestation._paths import common_name, find_path, load_der, read_certificates
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
+from lifeseal.attestation._timestamps import Attested, attested_times, check_authorities, read_authorities
 from lifeseal.errors import CredentialError, FormatError, LimitError, PolicyError, SignatureError
 from lifeseal.principles import implements, note
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
-_MAX_CERTIFICATE_FILE = 256 << 10
 _NO_REVOCATION = "revocation was not consulted: neither CRL nor OCSP"
 
 
@@ -83,7 +83,7 @@ class CertificateSigner:
             LimitError: A file is larger than 256 KiB, or there are more than 16 certificates.
             OSError: One cannot be read.
         """
-        found = tuple(dict.fromkeys(der for path in (cert, *chain) for der in _read_certificates(path)))
+        found = tuple(dict.fromkeys(der for path in (cert, *chain) for der in read_certificates(path)))
         if len(found) > MAX_DERS:
             raise LimitError(os.fspath(cert), limit=MAX_DERS, seen=len(found), unit="certificates")
         return cls(key, found)
@@ -113,20 +113,24 @@ class CertificateSigner:
 class TrustedCertificates:
     """A policy: whoever holds the key of a certificate under one of these roots is trusted, for the kind of document asked for.
 
-    The certificate must be valid at the time judged by: ``at``, or else now. Its usages must allow to sign code. Nothing is fetched, no
-    root is trusted that is not given, and neither CRL nor OCSP is consulted; the verdict says so.
+    The certificate must be valid at the time judged by: ``at``, or else now, or else when a trusted timestamp authority saw the signature. Its
+    usages must allow to sign code. Nothing is fetched, no root is trusted that is not given, and neither CRL nor OCSP is consulted; the
+    verdict says so.
 
     Attributes:
         roots: DER; at least one.
         san: The name that the certificate must carry: a DNS name, an e-mail address or a URI; None accepts any certificate under the roots.
         at: The time to judge by, with a time zone; None is now.
+        tsa: DER of the timestamp authorities trusted: their roots, and certificates below them that they do not send.
     """
 
     roots: tuple[bytes, ...]
     san: str | None = attrs.field(default=None, kw_only=True)
     at: dt.datetime | None = attrs.field(default=None, kw_only=True)
+    tsa: tuple[bytes, ...] = attrs.field(default=(), kw_only=True)
 
     def __attrs_post_init__(self) -> None:
+        check_authorities(self.tsa)
         if not self.roots:
             raise ValueError("at least one root certificate is needed; none is trusted by default")
         if self.at is not None and self.at.tzinfo is None:
@@ -134,24 +138,26 @@ class TrustedCertificates:
 
     @classmethod
     @implements("5.2", limits="Whose root it is cannot be seen from it: get it over a way that you trust.")
-    def from_files(cls, roots: Iterable[StrPath], *, san: str | None = None, at: dt.datetime | None = None) -> Self:
+    def from_files(cls, roots: Iterable[StrPath], *, san: str | None = None, at: dt.datetime | None = None, tsa: Iterable[StrPath] = ()) -> Self:
         """Read roots in PEM form.
 
         Args:
             roots: Files, each of one certificate or several.
             san: The name that the signer's certificate must carry; see the class.
             at: The time to judge by, with a time zone; by default now.
+            tsa: Files of the timestamp authorities trusted; see the class.
 
         Returns:
             The policy.
 
         Raises:
-            FormatError: A file holds no certificate.
+            FormatError: A file holds no certificate, or there is no root among those of the timestamp authorities.
             LimitError: A file is larger than 256 KiB.
             OSError: One cannot be read.
             ValueError: There is no root, or ``at`` has no time zone.
         """
-        return cls(tuple(dict.fromkeys(der for path in roots for der in _read_certificates(path))), san=san, at=at)
+        found = tuple(dict.fromkeys(der for path in roots for der in read_certificates(path)))
+        return cls(found, san=san, at=at, tsa=read_authorities(tsa))
 
     def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
         """Verify a signature under a certificate that leads to one of the roots.
@@ -184,19 +190,37 @@ class TrustedCertificates:
             public.verify(bundle.envelope.signature, bundle.envelope.signed_bytes, ec.ECDSA(hash_for(public.curve)))
         except InvalidSignature:
             raise SignatureError(f"the signature of this {purpose.label} does not verify under its certificate: changed after signing") from None
-        roots = [load_der(der, where="root") for der in self.roots]
-        path = find_path(chain[0], chain[1:], roots, now=self.at or dt.datetime.now(dt.UTC), san=self.san)
+        times, notes = attested_times(bundle, self.tsa)
+        path, seen = self._path(chain, times, notes)
         fingerprint = hashlib.sha256(material.certificates[0]).hexdigest()
-        late = ("a timestamp is there and was not looked at",) if bundle.timestamps else ()
         clause = f"certificate under {common_name(path[-1])!r}" + (f", named {self.san!r}" if self.san else "")
+        clause += f", valid when it was timestamped, {seen.latest.isoformat()}" if seen else ""
         return SignerInfo(
             kind="certificate",
             fingerprint=fingerprint,
             key=TrustedKey(public).fingerprint,
             name=common_name(chain[0]),
+            time=times[0].latest if times else None,
             clause=clause,
-            notes=(_NO_REVOCATION, *late),
+            notes=(_NO_REVOCATION, *notes),
         )
+
+    def _path(
+        self, chain: Sequence["x509.Certificate"], times: Sequence[Attested], notes: Sequence[str]
+    ) -> tuple[tuple["x509.Certificate", ...], Attested | None]:
+        """Find a path that is valid now, at the time given, or else when the signature was timestamped."""
+        roots = [load_der(der, where="root") for der in self.roots]
+        try:
+            return find_path(chain[0], chain[1:], roots, now=self.at or dt.datetime.now(dt.UTC), san=self.san), None
+        except PolicyError as error:
+            reasons = [str(error)]
+        for seen in times if self.at is None else ():
+            try:
+                find_path(chain[0], chain[1:], roots, now=seen.earliest, san=self.san)
+                return find_path(chain[0], chain[1:], roots, now=seen.latest, san=self.san), seen
+            except PolicyError as error:
+                reasons.append(str(error))
+        raise PolicyError("; ".join([*reasons, *notes]))
 
     def __repr__(self) -> str:
         return f"<TrustedCertificates {len(self.roots)} root(s)>"
@@ -213,14 +237,3 @@ def _public_key(leaf: "x509.Certificate", *, where: str) -> "ec.EllipticCurvePub
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise FormatError(where, "a certificate of an EC key on P-256, P-384 or P-521 was expected")
     return checked_curve(public, where=where)
-
-
-def _read_certificates(path: StrPath) -> list[bytes]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    data = read_bounded(path, limit=_MAX_CERTIFICATE_FILE, what="a certificate")
-    try:
-        return [certificate.public_bytes(Encoding.DER) for certificate in x509.load_pem_x509_certificates(data)]
-    except ValueError:
-        raise FormatError(os.fspath(path), "certificates in PEM form were expected ('-----BEGIN CERTIFICATE-----')") from None

@@ -3,7 +3,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, get_args
 
@@ -12,6 +12,7 @@ import attrs
 from lifeseal._io import StrPath, read_bounded, remove, replace
 from lifeseal.attestation._bundle import Bundle, Envelope, KeyMaterial, pae
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
+from lifeseal.attestation._timestamps import attested_times, check_authorities, read_authorities
 from lifeseal.errors import CredentialError, FormatError, PolicyError, SignatureError
 from lifeseal.principles import implements, note
 
@@ -157,43 +158,52 @@ class KeySigner:
 class TrustedKey:
     """A policy: whoever holds the private part of this key is trusted, for the kind of document asked for.
 
+    A bare key has no end, so a timestamp decides nothing here; a trusted one tells when the signature was there, for rules that ask.
+
     Args:
         public: An EC key on P-256, P-384 or P-521.
+        tsa: DER of the timestamp authorities trusted: their roots, and certificates below them that they do not send.
 
     Attributes:
         pem: The key as SubjectPublicKeyInfo PEM.
         fingerprint: Hexadecimal SHA-256 of ``pem``: what OMS bundles carry as hint, and what ``sha256sum NAME.pub`` prints.
         der_fingerprint: Hexadecimal SHA-256 of its DER form, which some other tools write as hint.
+        tsa: The timestamp authorities trusted; two policies of one key are equal whatever authorities they trust.
     """
 
     pem: bytes
     fingerprint: str
     der_fingerprint: str
+    tsa: tuple[bytes, ...] = attrs.field(eq=False)
 
-    def __init__(self, public: "ec.EllipticCurvePublicKey") -> None:
+    def __init__(self, public: "ec.EllipticCurvePublicKey", *, tsa: tuple[bytes, ...] = ()) -> None:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+        check_authorities(tsa)
         der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        self.__attrs_init__(pem, hashlib.sha256(pem).hexdigest(), hashlib.sha256(der).hexdigest())
+        self.__attrs_init__(pem, hashlib.sha256(pem).hexdigest(), hashlib.sha256(der).hexdigest(), tsa)
 
     @classmethod
     @implements("5.2", limits="Whose key it is cannot be seen from it: get it over a way that you trust.")
-    def from_file(cls, path: StrPath) -> Self:
+    def from_file(cls, path: StrPath, *, tsa: Iterable[StrPath] = ()) -> Self:
         """Read a public key in PEM form.
 
         Args:
             path: The file, as `generate_key` writes ``NAME.pub``.
+            tsa: Files of the timestamp authorities trusted, PEM; see the class.
 
         Returns:
             The policy.
 
         Raises:
-            FormatError: It is not a PEM public key on P-256, P-384 or P-521; a private key is refused too.
-            LimitError: The file is larger than 64 KiB.
-            OSError: It cannot be read.
+            FormatError: It is not a PEM public key on P-256, P-384 or P-521; a private key is refused too. Or a file of ``tsa``
+                holds no certificate, or there is no root among them.
+            LimitError: The file is larger than 64 KiB, or one of ``tsa`` than 256 KiB.
+            OSError: One cannot be read.
         """
-        key = cls(_public_from_pem(read_bounded(path, limit=_MAX_KEY_FILE, what="a public key"), where=os.fspath(path)))
+        public = _public_from_pem(read_bounded(path, limit=_MAX_KEY_FILE, what="a public key"), where=os.fspath(path))
+        key = cls(public, tsa=read_authorities(tsa))
         note(key=key.fingerprint)
         return key
 
@@ -230,8 +240,9 @@ class TrustedKey:
                 "it was changed after signing, or signed by someone else"
             ) from None
         name = f"key {self.fingerprint[:12]}"
-        notes = ("a timestamp is there and was not looked at: a bare key has no end",) if bundle.timestamps else ()
-        return SignerInfo(kind="key", fingerprint=self.fingerprint, key=self.fingerprint, name=name, clause=name, notes=notes)
+        times, notes = attested_times(bundle, self.tsa)
+        time = times[0].latest if times else None
+        return SignerInfo(kind="key", fingerprint=self.fingerprint, key=self.fingerprint, name=name, time=time, clause=name, notes=notes)
 
     def _refuse_other_key(self, material: KeyMaterial, purpose: Purpose) -> None:
         if material.hint in {self.fingerprint, self.der_fingerprint} if material.hint else material.key == self.pem:

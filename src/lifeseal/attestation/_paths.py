@@ -2,9 +2,12 @@
 """Certification paths: from a signer's certificate to a root that the caller named."""
 
 import datetime as dt
+import enum
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from lifeseal._io import StrPath, read_bounded
 from lifeseal.errors import FormatError, PolicyError
 
 if TYPE_CHECKING:
@@ -12,12 +15,20 @@ if TYPE_CHECKING:
 
 E = TypeVar("E")
 
+_MAX_CERTIFICATE_FILE = 256 << 10
 _MAX_DEPTH = 8
 _MAX_TRIALS = 64
 _MIN_RSA_BITS = 2048
 _WEAK = frozenset({"md5", "sha1"})
 # Extensions that are looked at here, or that only help to find certificates; another critical one is refused.
 _KNOWN = frozenset({"basicConstraints", "keyUsage", "extendedKeyUsage", "subjectAltName", "subjectKeyIdentifier", "authorityKeyIdentifier"})
+
+
+class Use(enum.Enum):
+    """What the first certificate of a path was issued for."""
+
+    CODE = "code signing"
+    TIME = "time stamping"
 
 
 def load_der(data: bytes, *, where: str) -> "x509.Certificate":
@@ -39,9 +50,36 @@ def load_der(data: bytes, *, where: str) -> "x509.Certificate":
         certificate = x509.load_der_x509_certificate(data)
         _ = (certificate.extensions, certificate.subject.rfc4514_string(), certificate.issuer, certificate.signature_algorithm_oid)
         _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.version)
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
+        number = certificate.serial_number
+    except (ValueError, TypeError, KeyError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
         raise FormatError(where, "an X.509 certificate in DER form was expected") from None
+    if number <= 0:
+        raise FormatError(where, "a certificate with a positive serial number was expected")
     return certificate
+
+
+def read_certificates(path: StrPath) -> list[bytes]:
+    """Read a file of certificates.
+
+    Args:
+        path: PEM; one certificate or several.
+
+    Returns:
+        DER, in the file's order.
+
+    Raises:
+        FormatError: It holds no certificate.
+        LimitError: It is larger than 256 KiB.
+        OSError: It cannot be read.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    data = read_bounded(path, limit=_MAX_CERTIFICATE_FILE, what="a certificate")
+    try:
+        return [certificate.public_bytes(Encoding.DER) for certificate in x509.load_pem_x509_certificates(data)]
+    except ValueError:
+        raise FormatError(os.fspath(path), "certificates in PEM form were expected ('-----BEGIN CERTIFICATE-----')") from None
 
 
 def common_name(certificate: "x509.Certificate") -> str:
@@ -55,7 +93,8 @@ def find_path(
     roots: Sequence["x509.Certificate"],
     *,
     now: dt.datetime,
-    san: str | None,
+    san: str | None = None,
+    use: Use = Use.CODE,
 ) -> tuple["x509.Certificate", ...]:
     """Find a path from a signer's certificate to a root, all of it valid at one time.
 
@@ -67,6 +106,7 @@ def find_path(
         roots: Trusted; each ends a path.
         now: The time at which every certificate must be valid.
         san: Name that the leaf must carry, or None.
+        use: What the leaf must be allowed to do, and its issuers to pass on.
 
     Returns:
         The path, leaf first, root last.
@@ -76,10 +116,10 @@ def find_path(
 
     Source: RFC 5280, section 6.1; name constraints and policies are not processed, so a certificate that has them critical is refused.
     """
-    fault = _time_fault(leaf, now) or _leaf_fault(leaf, san)
+    fault = _time_fault(leaf, now) or _leaf_fault(leaf, san, use)
     if fault:
         raise PolicyError(f"certificate {common_name(leaf)!r}: {fault}")
-    search = _Search(others, roots, now)
+    search = _Search(others, roots, now, use)
     path = search.extend((leaf,))
     if path is None:
         raise PolicyError(
@@ -91,10 +131,11 @@ def find_path(
 class _Search:
     """Depth first, bounded in depth and in signatures tried."""
 
-    def __init__(self, others: Sequence["x509.Certificate"], roots: Sequence["x509.Certificate"], now: dt.datetime) -> None:
+    def __init__(self, others: Sequence["x509.Certificate"], roots: Sequence["x509.Certificate"], now: dt.datetime, use: Use) -> None:
         self._roots = roots
         self._candidates = [*roots, *(other for other in others if other not in roots)]
         self._now = now
+        self._use = use
         self._trials = 0
         self.fault = ""
 
@@ -110,7 +151,7 @@ class _Search:
                 return None
             if not _issued(path[-1], issuer):
                 continue
-            fault = _time_fault(issuer, self._now) or _issuer_fault(issuer, path)
+            fault = _time_fault(issuer, self._now) or _issuer_fault(issuer, path, self._use)
             if fault:
                 self.fault = f"certificate {common_name(issuer)!r}: {fault}"
                 continue
@@ -143,7 +184,7 @@ def _time_fault(certificate: "x509.Certificate", now: dt.datetime) -> str:
     return ""
 
 
-def _leaf_fault(leaf: "x509.Certificate", san: str | None) -> str:
+def _leaf_fault(leaf: "x509.Certificate", san: str | None, use: Use) -> str:
     from cryptography import x509
 
     usage, purposes = _extension(leaf, x509.KeyUsage), _extension(leaf, x509.ExtendedKeyUsage)
@@ -151,14 +192,16 @@ def _leaf_fault(leaf: "x509.Certificate", san: str | None) -> str:
         return "it does not say that its key may sign: neither key usage nor extended key usage"
     if usage is not None and not usage.digital_signature:
         return "its key usage does not allow digital signatures"
-    if not _may_sign_code(leaf):
-        return "its extended key usage does not allow code signing"
+    if not _may(leaf, use):
+        return f"its extended key usage does not allow {use.value}"
+    if use is Use.TIME and not _stamps_only(leaf):
+        return "its extended key usage is not time stamping alone, and critical"
     if san is not None and not any(_same_name(san, name) for name in _names(leaf)):
         return f"it carries the names {', '.join(map(repr, _names(leaf)[:5])) or 'none'}, and the policy wants {san!r}"
     return _critical_fault(leaf)
 
 
-def _issuer_fault(issuer: "x509.Certificate", path: tuple["x509.Certificate", ...]) -> str:
+def _issuer_fault(issuer: "x509.Certificate", path: tuple["x509.Certificate", ...], use: Use) -> str:
     from cryptography import x509
 
     constraints, usage = _extension(issuer, x509.BasicConstraints), _extension(issuer, x509.KeyUsage)
@@ -169,8 +212,8 @@ def _issuer_fault(issuer: "x509.Certificate", path: tuple["x509.Certificate", ..
         return f"it allows {constraints.path_length} authorities below it, and there are {between}"
     if usage is not None and not usage.key_cert_sign:
         return "its key usage does not allow to sign certificates"
-    if not _may_sign_code(issuer):
-        return "its extended key usage does not allow code signing below it"
+    if not _may(issuer, use):
+        return f"its extended key usage does not allow {use.value} below it"
     return _critical_fault(issuer)
 
 
@@ -185,12 +228,22 @@ def _critical_fault(certificate: "x509.Certificate") -> str:
     return ""
 
 
-def _may_sign_code(certificate: "x509.Certificate") -> bool:
+def _may(certificate: "x509.Certificate", use: Use) -> bool:
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID as Purposes
 
+    wanted = Purposes.CODE_SIGNING if use is Use.CODE else Purposes.TIME_STAMPING
     purposes = _extension(certificate, x509.ExtendedKeyUsage)
-    return purposes is None or Purposes.CODE_SIGNING in purposes or Purposes.ANY_EXTENDED_KEY_USAGE in purposes
+    return purposes is None or wanted in purposes or Purposes.ANY_EXTENDED_KEY_USAGE in purposes
+
+
+def _stamps_only(certificate: "x509.Certificate") -> bool:
+    """RFC 3161, section 2.3: one purpose, time stamping, and critical."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID as Purposes
+
+    listed = [extension for extension in certificate.extensions if isinstance(extension.value, x509.ExtendedKeyUsage)]
+    return [(extension.critical, list(extension.value)) for extension in listed] == [(True, [Purposes.TIME_STAMPING])]
 
 
 def _names(certificate: "x509.Certificate") -> list[str]:

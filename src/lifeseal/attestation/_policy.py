@@ -40,7 +40,7 @@ class SignerInfo:
         fingerprint: Of a key: hexadecimal SHA-256 of its PEM form. Of a certificate: of its DER form. Of several: joined by ``+``.
         key: Hexadecimal SHA-256 of the PEM form of the key that signed, whatever vouches for it; of several: joined by ``+``.
         name: What the policy calls the signer.
-        time: A time, UTC, at which the signature is known to have existed, by a trusted timestamp; None if there is none.
+        time: A time, UTC, at which the signature is known to have existed: the earliest trusted timestamp, its accuracy added; None if there is none.
         clause: The part of the policy that accepted the signature.
         notes: What was not consulted, or was there and was not trusted.
     """

@@ -122,6 +122,8 @@ def _bundle(file: Path) -> tuple[str, dict[str, object]]:
         "subjects": [{"name": subject.name, "digest": subject.digest} for subject in statement.subjects],
         "predicate": dict(statement.predicate),
     }
+    if bundle.timestamps:
+        claims["timestamps"] = len(bundle.timestamps)
     return f"signature of a {purpose}", claims
 
 

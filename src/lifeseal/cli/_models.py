@@ -11,7 +11,7 @@ from lifeseal.cli._output import Output, listing
 
 if TYPE_CHECKING:
     from lifeseal._io import HashName
-    from lifeseal.attestation import KeyAlgorithm, KeySigner
+    from lifeseal.attestation import KeyAlgorithm, KeySigner, TimestampAuthority
     from lifeseal.signing import Changes
 
 
@@ -50,6 +50,7 @@ def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphra
         "lifeseal sign model/ --key release.key",
         "lifeseal sign model/ --key release.key --cert release.crt --chain authority.crt",
         "lifeseal sign weights.safetensors --key release.key --hash blake3",
+        "lifeseal sign model/ --key release.key --timestamp https://tsa.example.org/ --tsa tsa-root.pem",
     )
 )
 @click.argument("model", type=PATH)
@@ -62,6 +63,8 @@ def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphra
 @click.option("--shard-size", type=click.IntRange(min=1), metavar="BYTES", help="Sign each file in shards: faster for one huge file.")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model; recorded. Repeatable.")
 @click.option("--previous", type=PATH, help="An earlier signature: says which files were added, removed or changed since.")
+@click.option("--timestamp", metavar="URL", help="Have this RFC 3161 authority attest when it was signed; needs --tsa.")
+@click.option("--tsa", type=PATH, multiple=True, help="Root of the timestamp authority (PEM), and certificates below it. Repeatable.")
 @common
 def sign(
     output: Output,
@@ -76,14 +79,17 @@ def sign(
     shard_size: int | None,
     ignore: tuple[str, ...],
     previous: Path | None,
+    timestamp: str | None,
+    tsa: tuple[Path, ...],
 ) -> None:
     """Sign every file of MODEL, a folder or a file."""
     from lifeseal import attestation, signing
 
-    if out is not None and same_file(out, model, key, cert, *chain):
+    if out is not None and same_file(out, model, key, cert, *chain, *tsa):
         raise click.UsageError(f"--out: {out} is what is signed, the key or a certificate; choose another name")
     if chain and cert is None:
         raise click.UsageError("--chain needs --cert, the certificate of the key itself")
+    authority = load_authority(timestamp, tsa)
     bare = load_signer(key, passphrase_file)
     signer = bare if cert is None else attestation.CertificateSigner.for_key(bare, cert, chain)
     fingerprint = bare.public.fingerprint if isinstance(signer, attestation.KeySigner) else signer.fingerprint
@@ -98,6 +104,7 @@ def sign(
             shard_size=shard_size,
             ignore=ignore,
             previous=earlier,
+            timestamp=authority,
             progress=progress,
         )
     statement = attestation.Statement.from_bytes(bundle.envelope.payload, where="payload")
@@ -118,6 +125,31 @@ def sign(
 
 def _differences(since: "Changes") -> dict[str, list[str]]:
     return {"added": list(since.added), "removed": list(since.removed), "changed": list(since.changed)}
+
+
+def load_authority(url: str | None, tsa: tuple[Path, ...]) -> "TimestampAuthority | None":
+    """Name the timestamp authority to ask.
+
+    Args:
+        url: Where it answers.
+        tsa: Files of its root.
+
+    Returns:
+        The authority, or None where none is asked.
+
+    Raises:
+        click.UsageError: One is given without the other, or the URL is none.
+        FormatError: A file holds no root.
+        OSError: A file cannot be read.
+    """
+    from lifeseal import attestation
+
+    if (url is None) != (not tsa):
+        raise click.UsageError("--timestamp says which authority to ask, and --tsa whom to believe: give both")
+    try:
+        return None if url is None else attestation.TimestampAuthority.from_files(url, tsa)
+    except ValueError as error:
+        raise click.UsageError(f"--timestamp: {error}") from None
 
 
 def load_signer(key: Path, passphrase_file: Path | None) -> "KeySigner":

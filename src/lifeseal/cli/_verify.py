@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--ca", type=PATH, multiple=True, help="Root that the signer's certificate must lead to (PEM). Repeatable.")
 @click.option("--san", metavar="NAME", help="With --ca: DNS name, e-mail address or URI that the signer's certificate must carry.")
 @click.option("--at", metavar="TIME", help="With --ca: judge as of this time, 2026-12-31T23:59:59Z, not now.")
+@click.option("--tsa", type=PATH, multiple=True, help="Root of a timestamp authority that is believed (PEM), and certificates below it. Repeatable.")
 @click.option("--signature", type=PATH, multiple=True, help="The signature; by default MODEL/model.sig, or MODEL.sig beside a file. Repeatable.")
 @click.option("--expect", metavar="DIGEST", help="Root digest that the model must have, sha256:…")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model. Repeatable.")
@@ -43,6 +44,7 @@ def verify(
     ca: tuple[Path, ...],
     san: str | None,
     at: str | None,
+    tsa: tuple[Path, ...],
     signature: tuple[Path, ...],
     expect: str | None,
     ignore: tuple[str, ...],
@@ -57,7 +59,7 @@ def verify(
     """
     from lifeseal import attestation, signing
 
-    policy = load_policy(key, ca, san, at)
+    policy = load_policy(key, ca, san, at, tsa)
     exception = None if waiver is None else attestation.Waiver.load(waiver)
     with output.progress() as progress:
         found = signing.verify(
@@ -98,13 +100,14 @@ def verify(
         f"compared  {counted(found.files, 'file')}, {counted(found.size, 'byte')}, {found.hash}",
     ]
     lines += [f"accepted  {found.signer.clause}"] if found.signer is not None and found.signer.kind != "key" else []
+    lines += [f"signed    at {found.signer.time.isoformat()} or before, as a trusted authority attests"] if found.signer and found.signer.time else []
     lines += [f"note      {text}" for text in found.signer.notes] if found.signer is not None else []
     lines += [f"left out  {', '.join(found.ignored)}"] if found.ignored else []
     lines += [f"unsigned  {', '.join(found.unsigned)}"] if found.unsigned else []
     output.result("verify", document, tuple(lines))
 
 
-def load_policy(key: Path | None, ca: tuple[Path, ...], san: str | None, at: str | None) -> "Policy":
+def load_policy(key: Path | None, ca: tuple[Path, ...], san: str | None, at: str | None, tsa: tuple[Path, ...]) -> "Policy":
     """Read whom to trust.
 
     Args:
@@ -112,6 +115,7 @@ def load_policy(key: Path | None, ca: tuple[Path, ...], san: str | None, at: str
         ca: Roots of certificates.
         san: Name that a certificate must carry.
         at: Time to judge certificates by.
+        tsa: Roots of timestamp authorities.
 
     Returns:
         The policy.
@@ -128,6 +132,6 @@ def load_policy(key: Path | None, ca: tuple[Path, ...], san: str | None, at: str
     if key is not None:
         if san is not None or at is not None:
             raise click.UsageError("--san and --at are about certificates, and need --ca")
-        return attestation.TrustedKey.from_file(key)
+        return attestation.TrustedKey.from_file(key, tsa=tsa)
     time = None if at is None else attestation.parse_time(at, where="--at")
-    return attestation.TrustedCertificates.from_files(ca, san=san, at=time)
+    return attestation.TrustedCertificates.from_files(ca, san=san, at=time, tsa=tsa)

@@ -22,6 +22,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.attestation.Signer.sign": _PROTOCOL,
         "lifeseal.attestation.Statement.from_bytes": _MEMORY,
         "lifeseal.attestation.Statement.to_bytes": _MEMORY,
+        "lifeseal.attestation.TimestampAuthority.stamp": _PART,
         "lifeseal.attestation.Timestamper.stamp": _PROTOCOL,
         "lifeseal.attestation.TrustedCertificates.check": _PART,
         "lifeseal.attestation.TrustedKey.check": _PART,
