@@ -265,3 +265,51 @@ def test_a_bundle_is_never_written_over_anything_but_a_bundle(bundle, tmp_path):
     with pytest.raises(FileExistsError, match="is no signature"):
         bundle.write(place)
     assert place.read_bytes() == b'{"precious": 1}'
+
+
+def long_bundle(signer, statement):
+    """A bundle whose payload is long enough to be taken out before the JSON is parsed."""
+    return open_signed(signer, attrs.evolve(statement, predicate={"notes": "x" * 100_000}))
+
+
+def open_signed(signer, statement):
+    return signer.sign("application/vnd.in-toto+json", statement.to_bytes())
+
+
+def test_a_long_payload_reads_and_is_written_as_a_short_one(signer, statement):
+    bundle = long_bundle(signer, statement)
+    data = bundle.to_bytes()
+    assert Bundle.from_bytes(data) == Bundle.from_bytes(json.dumps(json.loads(data), indent=1).encode()) == bundle
+    assert opened(data, signer.public)[0].predicate == {"notes": "x" * 100_000}
+
+
+LONG = {
+    "a changed character": lambda data: data.replace(b"eHh4", b"eHh5", 1),
+    "unused bits": lambda data: data.replace(b'=","payloadType', b'","payloadType', 1),
+    "an escape": lambda data: data.replace(b"eHh4", b"\\u0065Hh5", 1),
+    "a line break": lambda data: data.replace(b"eHh4", b"eHh4\\n", 1),
+    "a second payload": lambda data: data.replace(b'"payload":"', b'"payload":"QUJD","payload":"', 1),
+    "its end cut off": lambda data: data[:-1],
+    "a comma too many": lambda data: data[:-1] + b",}",
+}
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_a_long_payload_is_refused_with(what, signer, statement):
+    data = long_bundle(signer, statement).to_bytes()
+    changed = LONG[what](data)
+    assert changed != data
+    assert not refused(data, signer.public)
+    assert refused(changed, signer.public)
+
+
+def test_a_long_text_elsewhere_is_read_where_it_stands(bundle):
+    long = base64.b64encode(b"t" * 60_000).decode()
+    data = edited(bundle, put({"rfc3161Timestamps": [{"signedTimestamp": long}]}, MATERIAL, "timestampVerificationData"))
+    assert Bundle.from_bytes(data) == attrs.evolve(bundle, timestamps=(b"t" * 60_000,))
+
+
+def test_errors_beside_a_long_payload_name_their_true_place(signer, statement):
+    data = long_bundle(signer, statement).to_bytes()
+    with pytest.raises(FormatError, match=f"bundle, line 1 column {len(data) + 1}"):
+        Bundle.from_bytes(data[:-1] + b",}")

@@ -16,6 +16,7 @@ from tests.support.authority import AUTHORITY, CODE, FAR, LEAF, OLD, SERVER, roo
 
 from lifeseal import signing
 from lifeseal.attestation import Bundle, CertificateMaterial, CertificateSigner, KeySigner, Purpose, SignerInfo, TrustedCertificates, TrustedKey
+from lifeseal.attestation._paths import load_der
 from lifeseal.errors import CredentialError, FormatError, LifesealError, PolicyError, SignatureError
 
 NOW = dt.datetime.now(dt.UTC)
@@ -306,3 +307,49 @@ def test_published_certificate_bundles_verify(release):
         signing.verify(oms / release, policy=other)
     with pytest.raises(PolicyError, match="not valid before"):
         signing.verify(oms / release, policy=attrs.evolve(policy, at=dt.datetime(2025, 1, 1, tzinfo=dt.UTC)))
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The bytes of a bundle with a leaf and an authority between, and its policy."""
+    top = root()
+    middle = top.issue("middle", extensions=AUTHORITY)
+    policy = TrustedCertificates((der(top),))
+    return signed(middle.issue("signer"), middle).to_bytes(), policy
+
+
+def accepts(data, policy):
+    try:
+        policy.check((Bundle.from_bytes(data),), purpose=Purpose.MODEL)
+    except LifesealError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_no_bit_of_a_certificates_bundle_can_be_flipped(small):
+    data, policy = small
+    assert accepts(data, policy)
+    accepted = []
+    for position in range(len(data)):
+        for bit in range(8):
+            changed = bytearray(data)
+            changed[position] ^= 1 << bit
+            if accepts(bytes(changed), policy):
+                accepted.append((position, bit))
+    assert accepted == []
+
+
+def test_refuses_a_certificate_whose_issuers_signature_leaves_bits_over():
+    top = root()
+    while (leaf := der(top.issue("signer")))[-1] & 1:
+        pass
+    at = len(leaf) - len(x509.load_der_x509_certificate(leaf).signature) - 1
+    assert load_der(leaf, where="x")
+    with pytest.raises(FormatError, match="an issuer's signature that fills its bits"):
+        load_der(leaf[:at] + b"\1" + leaf[at + 1 :], where="x")
+
+
+def test_no_truncation_of_a_certificates_bundle_is_accepted(small):
+    data, policy = small
+    assert [length for length in range(len(data)) if accepts(data[:length], policy)] == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifeseal._io import Record, canonical, decode_base64, encode_base64, loads, parse_hex
+from lifeseal._io import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, loads, parse_hex, take_out
 from lifeseal.errors import FormatError, LimitError
 
 REFUSED = {
@@ -168,7 +168,9 @@ def test_base64_goes_there_and_back(data):
     assert encode_base64(data) == base64.b64encode(data).decode()
 
 
-@pytest.mark.parametrize("text", ["QQ", "QQ=", "QR==", "QUJ=", "QQ==\n", " QQ==", "QQ==QQ==", "Q-__", "QQ===", "é===", "=", "Q Q ="])
+@pytest.mark.parametrize(
+    "text", ["QQ", "QQ=", "QR==", "QUJD=", "QUJD====", "QUI==", "QUJ=", "QQ==\n", " QQ==", "QQ==QQ==", "Q-__", "QQ===", "é===", "=", "Q Q ="]
+)
 def test_refuses_base64_that_no_encoder_writes(text):
     with pytest.raises(FormatError, match="base64"):
         decode_base64(text, where="x")
@@ -273,3 +275,55 @@ def test_asking_for_a_field_is_not_reading_it():
 def test_refuses_anything_but_an_object(value):
     with pytest.raises(FormatError, match="doc: an object was expected"):
         Record(value, where="doc")
+
+
+LONG = b"QUJD" * 20000
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"payload":"%s"}' % LONG,
+        b'{ "a" : "b" , "payload" : "%s" }' % LONG,
+        b'{"a\\"payload":"%s"}' % LONG,
+    ],
+)
+def test_a_long_text_is_taken_out_and_leaves_the_same_document(document):
+    rest, cut = take_out(document)
+    assert bytes(cut) == LONG
+    assert loads(document, where="d") == {key: LONG.decode() if value == TAKEN_OUT else value for key, value in loads(rest, where="d").items()}
+    assert Record(loads(rest, where="d"), where="d").take_base64(next(reversed(loads(rest, where="d"))), cut=cut) == b"ABC" * 20000
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"a":"%s","b":"%s"}' % (LONG, LONG),
+        b'{"a":"(taken out)","b":"%s"}' % LONG,
+        b'{"a":"%s"}' % LONG[:60000],
+        b'{"a":"\\u0041%s"}' % LONG,
+        b'{"a":"%s-"}' % LONG,
+        b'["%s"]' % LONG,
+    ],
+)
+def test_nothing_is_taken_out_of_other_documents(document):
+    assert take_out(document) == (document, None)
+
+
+def test_what_was_taken_out_elsewhere_is_no_field():
+    record = Record({"a": "QUJD"}, where="d")
+    assert record.take_base64("a") == b"ABC"
+    with pytest.raises(FormatError, match="d, 'a': a long text stands elsewhere"):
+        record.take_base64("a", cut=memoryview(LONG))
+
+
+@given(st.binary(max_size=50), st.text("AB+/=\n -_", max_size=3), st.integers(0, 60))
+def test_base64_is_read_only_as_it_is_written(data, noise, at):
+    text = encode_base64(data)
+    assert decode_base64(text, where="t") == decode_base64(memoryview(text.encode()), where="t") == data
+    changed = text[:at] + noise + text[at:]
+    try:
+        read = decode_base64(changed, where="t")
+    except FormatError:
+        return
+    assert encode_base64(read) == changed

@@ -23,11 +23,12 @@ from lifeseal._io._memory import Secret, refuse_beyond_memory
 from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
 from lifeseal._io._source import WRITTEN, DiskSource, Reader, Source, checked_name
-from lifeseal._io._strict import Record, canonical, decode_base64, encode_base64, loads, parse_hex
+from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, loads, parse_hex, take_out
 
 __all__ = [
     "DIGEST_SIZES",
     "HASHES",
+    "TAKEN_OUT",
     "WRITTEN",
     "Appender",
     "Buffer",
@@ -65,4 +66,5 @@ __all__ = [
     "replacing",
     "require",
     "sweep",
+    "take_out",
 ]

@@ -4,7 +4,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 import attrs
@@ -48,6 +48,7 @@ class FileDigest:
         size: Bytes.
         digest: Raw digest, 32 or 64 bytes; empty where shards were asked for.
         shards: Raw digests of the shards, in order, where those were asked for.
+        start: Where the shard starts that ``digest`` is of; 0 of a whole file, and of all shards together.
         stamp: As `DiskSource.stamp` told it before and after the file was read; empty where nobody asked.
     """
 
@@ -55,6 +56,7 @@ class FileDigest:
     size: int
     digest: bytes = attrs.field(repr=lambda d: d.hex()[:12])
     shards: tuple[bytes, ...] = attrs.field(default=(), repr=lambda s: f"<{len(s)} shards>")
+    start: int = 0
     stamp: bytes = attrs.field(default=b"", repr=False, eq=False)
 
 
@@ -178,7 +180,9 @@ def hash_files(
         found = {entry.name: entry for entry in _collect(jobs, report, elsewhere=True)}
     else:
         pieces = [piece for name in names for piece in _pieces(name, sizes[name], shard_size)]
-        found = _joined(_hash_in_threads(source, pieces, algorithm, threads or available_cores(), report), source.where)
+        hashed = _hash_in_threads(source, pieces, algorithm, threads or available_cores(), report)
+        del pieces
+        found = {entry.name: entry for entry in (hashed if shard_size is None else _joined(hashed, source.where))}
     if disk is None:
         return {name: found[name] for name in names}
     moved = next((name for name in names if disk.stamp(name) != stamps[name]), None)
@@ -226,46 +230,34 @@ class _Piece:
     start: int
     length: int
     last: bool
-    sharded: bool
-
-
-@attrs.frozen
-class _Hashed:
-    piece: _Piece
-    size: int
-    digest: bytes
 
 
 def _pieces(name: str, size: int, shard_size: int | None) -> list[_Piece]:
     if shard_size is None:
-        return [_Piece(name, 0, size, last=True, sharded=False)]
+        return [_Piece(name, 0, size, last=True)]
     starts = range(0, max(size, 1), shard_size)
-    return [_Piece(name, start, min(shard_size, size - start), last=start + shard_size >= size, sharded=True) for start in starts]
+    return [_Piece(name, start, min(shard_size, size - start), last=start + shard_size >= size) for start in starts]
 
 
-def _joined(hashed: Iterable[_Hashed], where: str) -> dict[str, FileDigest]:
-    by_file: dict[str, list[_Hashed]] = {}
+def _joined(hashed: Iterable[FileDigest], where: str) -> Iterator[FileDigest]:
+    """Put the shards of each file together."""
+    by_file: dict[str, list[FileDigest]] = {}
     for entry in hashed:
-        by_file.setdefault(entry.piece.name, []).append(entry)
-    found = {}
-    for name, entries in by_file.items():
-        entries.sort(key=lambda entry: entry.piece.start)
-        size = entries[-1].size
-        if any(entry.size != size for entry in entries):
+        by_file.setdefault(entry.name, []).append(entry)
+    for name, shards in by_file.items():
+        if any(shard.size != shards[0].size for shard in shards):
             raise FormatError(f"{where}: {name!r}", "changed while it was read")
-        sharded = entries[0].piece.sharded
-        shards = tuple(entry.digest for entry in entries) if sharded else ()
-        found[name] = FileDigest(name=name, size=size, digest=b"" if sharded else entries[0].digest, shards=shards)
-    return found
+        shards.sort(key=lambda shard: shard.start)
+        yield FileDigest(name=name, size=shards[0].size, digest=b"", shards=tuple(shard.digest for shard in shards))
 
 
-def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashName, threads: int, report: _Report) -> list[_Hashed]:
+def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashName, threads: int, report: _Report) -> list[FileDigest]:
     large = sorted((piece for piece in pieces if piece.length > _SMALL), key=lambda piece: -piece.length)
     small = [piece for piece in pieces if piece.length <= _SMALL]
     width = threads if algorithm == "blake3" and len(large) < threads else 1
     local = threading.local()
 
-    def work(batch: Sequence[_Piece]) -> list[_Hashed]:
+    def work(batch: Sequence[_Piece]) -> list[FileDigest]:
         buffer: memoryview | None = getattr(local, "buffer", None)
         if buffer is None:
             buffer = local.buffer = memoryview(bytearray(_WIDE_BUFFER if width > 1 else _BUFFER))
@@ -280,7 +272,7 @@ def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashNa
             with source.open(piece.name) as reader:
                 stop = None if piece.last else piece.start + piece.length
                 read_through(reader, f"{source.where}: {piece.name!r}", buffer, take, start=piece.start, end=stop)
-                results.append(_Hashed(piece, reader.size, hasher.digest()))
+                results.append(FileDigest(name=piece.name, size=reader.size, digest=hasher.digest(), start=piece.start))
         return results
 
     # Small files share one worker: their cost is Python's, which threads cannot share.

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NoReturn, TypeVar
 
 from lifeseal.errors import FormatError, LimitError
@@ -22,6 +22,10 @@ MAX_ITEMS = 8 << 20
 _MAX_INT_DIGITS = 20
 # An unterminated string counts up to the end, so that no byte is looked at twice; the parser refuses it afterwards.
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+# Some thousands of strings and what stands between them: taken apart piece by piece, so that memory stays flat.
+_PIECE = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,8192}+', re.DOTALL)
+_LONG = re.compile(rb'"[ \t\r\n]*+:[ \t\r\n]*+"([A-Za-z0-9+/]{65536,}+={0,2}+)"')
+TAKEN_OUT = "(taken out)"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -87,6 +91,25 @@ def loads(
     return value
 
 
+def take_out(data: bytes) -> tuple[bytes, memoryview | None]:
+    """Cut one long base64 string out of a JSON document, so that its parser need not copy it.
+
+    A quote within a JSON string is escaped, so a match is a whole value of the document, or part of no JSON at all.
+
+    Args:
+        data: The document, not parsed yet.
+
+    Returns:
+        The document with the mark ``(taken out)`` in place of the string, and the string's bytes; the document itself and None where there
+        is not exactly one such string, or the mark stands there already.
+    """
+    found = _LONG.search(data)
+    mark = TAKEN_OUT.encode()
+    if found is None or mark in data or _LONG.search(data, found.end()):
+        return data, None
+    return data[: found.start(1)] + mark + data[found.end(1) :], memoryview(data)[found.start(1) : found.end(1)]
+
+
 class _Rules:
     def __init__(self, where: str) -> None:
         self.where = where
@@ -129,7 +152,7 @@ def canonical(document: object) -> bytes:
     return text.encode("utf-8")
 
 
-def decode_base64(text: str, *, where: str) -> bytes:
+def decode_base64(text: str | memoryview, *, where: str) -> bytes:
     """Decode standard base64 that is exactly what an encoder writes.
 
     Args:
@@ -145,10 +168,12 @@ def decode_base64(text: str, *, where: str) -> bytes:
     Source: RFC 4648 sections 3.3, 3.5, 4.
     """
     try:
-        data = base64.b64decode(text.encode("ascii"), validate=True)
-    except (UnicodeEncodeError, binascii.Error):
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
         raise FormatError(where, "not valid base64") from None
-    if base64.b64encode(data).decode("ascii") != text:
+    # What strict mode leaves free: padding after a whole group, and bits that are not used in the last one.
+    last = text[-4:] if isinstance(text, str) else bytes(text[-4:]).decode("ascii")
+    if len(text) != (len(data) + 2) // 3 * 4 or (data and encode_base64(data[-(len(data) % 3 or 3) :]) != last):
         raise FormatError(where, "base64 that an encoder would write differently")
     return data
 
@@ -244,9 +269,12 @@ class Record:
         """Return a field of lower-case hexadecimal digits as ``length`` bytes."""
         return parse_hex(self.take(name), length=length, where=self.at(name))
 
-    def take_base64(self, name: str) -> bytes:
-        """Return a field of canonical base64 as bytes."""
-        return decode_base64(self._typed(name, str), where=self.at(name))
+    def take_base64(self, name: str, *, cut: memoryview | None = None) -> bytes:
+        """Return a field of canonical base64 as bytes; ``cut`` is what `take_out` took from this very place."""
+        text = self._typed(name, str)
+        if cut is not None and text != TAKEN_OUT:
+            raise FormatError(self.at(name), "a long text stands elsewhere")
+        return decode_base64(text if cut is None else cut, where=self.at(name))
 
     def skip(self) -> None:
         """Accept every field not read so far, where a standard says that unknown ones are ignored."""
@@ -295,15 +323,19 @@ def _bound_shape(data: bytes, *, where: str, max_depth: int, max_items: int) -> 
     if opened <= max_depth:
         return
     depth = 0
-    for bracket in _STRINGS.sub(b"", data).translate(None, _NOT_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > max_depth:
-            raise LimitError(where, limit=max_depth, seen=depth, unit="nested levels")
+    for bare in _outside_strings(data):
+        for bracket in bare.translate(None, _NOT_BRACKETS):
+            depth += 1 if bracket in b"[{" else -1
+            if depth > max_depth:
+                raise LimitError(where, limit=max_depth, seen=depth, unit="nested levels")
 
 
 def _items(data: bytes) -> int:
-    bare = _STRINGS.sub(b"", data)
-    return bare.count(b"[") + bare.count(b"{") + bare.count(b",")
+    return sum(bare.count(b"[") + bare.count(b"{") + bare.count(b",") for bare in _outside_strings(data))
+
+
+def _outside_strings(data: bytes) -> Iterator[bytes]:
+    return (_STRINGS.sub(b"", piece[0]) for piece in _PIECE.finditer(data))
 
 
 def _no_lone_surrogates(value: object, *, where: str) -> None:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """DSSE envelopes in Sigstore bundles: parsed once, strictly, and kept as they were."""
 
+import base64
+import contextlib
 import hashlib
 import os
 from typing import Self
 
 import attrs
 
-from lifeseal._io import Record, StrPath, canonical, encode_base64, loads, read_bounded, refuse_foreign, replace
+from lifeseal._io import TAKEN_OUT, Record, StrPath, canonical, encode_base64, loads, read_bounded, refuse_foreign, replace, take_out
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.principles import implements
 
@@ -34,8 +36,13 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     >>> pae("text/plain", b"hello")
     b'DSSEv1 10 text/plain 5 hello'
     """
+    return pae_head(payload_type, payload) + payload
+
+
+def pae_head(payload_type: str, payload: bytes) -> bytes:
+    """Write what `pae` puts before the payload."""
     kind = payload_type.encode("ascii")
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    return b"DSSEv1 %d %s %d " % (len(kind), kind, len(payload))
 
 
 @attrs.frozen(kw_only=True)
@@ -128,17 +135,19 @@ class Bundle:
             raise TypeError("bundles of Sigstore are not written")
         if self.timestamps:
             written["timestampVerificationData"] = {"rfc3161Timestamps": [{"signedTimestamp": encode_base64(der)} for der in self.timestamps]}
-        return canonical(
+        written_around = canonical(
             {
                 "mediaType": BUNDLE_TYPE,
                 "verificationMaterial": written,
                 "dsseEnvelope": {
-                    "payload": encode_base64(self.envelope.payload),
+                    "payload": TAKEN_OUT,
                     "payloadType": self.envelope.payload_type,
                     "signatures": [{"keyid": "", "sig": encode_base64(self.envelope.signature)}],
                 },
             }
         )
+        # The payload can be large, and is the first field in the order of the keys: it is put in last, without copies on the way.
+        return written_around.replace(TAKEN_OUT.encode(), base64.b64encode(self.envelope.payload), 1)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str = "bundle") -> Self:
@@ -155,10 +164,20 @@ class Bundle:
             FormatError: It is not a Sigstore bundle v0.3 with exactly one DSSE signature.
             LimitError: It is larger than 192 MiB.
         """
+        if len(data) > MAX_BUNDLE:
+            raise LimitError(where, limit=MAX_BUNDLE, seen=len(data))
+        document, payload = take_out(data)
+        if payload is not None:
+            with contextlib.suppress(FormatError):  # told by the reading of the whole, with its place
+                return cls._read(document, payload, where)
+        return cls._read(data, None, where)
+
+    @classmethod
+    def _read(cls, data: bytes, payload: memoryview | None, where: str) -> Self:
         record = Record(loads(data, where=where, max_bytes=MAX_BUNDLE, max_items=_MAX_ITEMS, what="a signature bundle"), where=where)
         record.take_const("mediaType", BUNDLE_TYPE)
         material, timestamps = _material(record.take_record("verificationMaterial"))
-        envelope = _envelope(record.take_record("dsseEnvelope"))
+        envelope = _envelope(record.take_record("dsseEnvelope"), payload)
         record.done()
         return cls(material=material, envelope=envelope, timestamps=timestamps)
 
@@ -209,8 +228,8 @@ class Bundle:
         refuse_foreign(path, mark=b"application/vnd.dev.sigstore.bundle", what="signature")
 
 
-def _envelope(record: Record) -> Envelope:
-    payload = record.take_base64("payload")
+def _envelope(record: Record, cut: memoryview | None) -> Envelope:
+    payload = record.take_base64("payload", cut=cut)
     payload_type = record.take_str("payloadType", max_length=256)
     if not payload_type.isascii():
         raise FormatError(record.at("payloadType"), "an ASCII media type was expected")

@@ -11,7 +11,7 @@ import attrs
 
 from lifeseal._io import StrPath
 from lifeseal.attestation._bundle import MAX_DERS, Bundle, CertificateMaterial
-from lifeseal.attestation._keys import KeySigner, TrustedKey, checked_curve, hash_for
+from lifeseal.attestation._keys import KeySigner, TrustedKey, checked_curve, verifies
 from lifeseal.attestation._paths import common_name, find_path, load_der, read_certificates
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._timestamps import Attested, attested_times, check_authorities, read_authorities
@@ -177,19 +177,14 @@ class TrustedCertificates:
         return first_accepted(bundles, lambda bundle: self._check(bundle, purpose))
 
     def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric import ec
-
         material = bundle.material
         if not isinstance(material, CertificateMaterial) or not material.certificates:
             found = material.kind if isinstance(material, CertificateMaterial) else "a bare key"
             raise PolicyError(f"this {purpose.label} was signed with {found}, and the policy trusts certificate chains")
         chain = [load_der(der, where=f"certificate {index}") for index, der in enumerate(material.certificates)]
         public = _public_key(chain[0], where="certificate 0")
-        try:
-            public.verify(bundle.envelope.signature, bundle.envelope.signed_bytes, ec.ECDSA(hash_for(public.curve)))
-        except InvalidSignature:
-            raise SignatureError(f"the signature of this {purpose.label} does not verify under its certificate: changed after signing") from None
+        if not verifies(public, bundle.envelope):
+            raise SignatureError(f"the signature of this {purpose.label} does not verify under its certificate: changed after signing")
         times, notes = attested_times(bundle, self.tsa)
         path, seen = self._path(chain, times, notes)
         fingerprint = hashlib.sha256(material.certificates[0]).hexdigest()

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, get_args
 import attrs
 
 from lifeseal._io import StrPath, read_bounded, remove, replace
-from lifeseal.attestation._bundle import Bundle, Envelope, KeyMaterial, pae
+from lifeseal.attestation._bundle import Bundle, Envelope, KeyMaterial, pae_head
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._timestamps import attested_times, check_authorities, read_authorities
 from lifeseal.errors import CredentialError, FormatError, PolicyError, SignatureError
 from lifeseal.principles import implements, note
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
 KeyAlgorithm: TypeAlias = Literal["p256", "p384", "p521"]
@@ -138,9 +137,8 @@ class KeySigner:
         Returns:
             The bundle.
         """
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        signature = self._private.sign(pae(payload_type, payload), ec.ECDSA(hash_for(self._private.curve)))
+        digest, how = _prehashed(self._private.curve, payload_type, payload)
+        signature = self._private.sign(digest, how)
         note(signer=self.public.fingerprint)
         return Bundle(
             material=KeyMaterial(hint=self.public.fingerprint),
@@ -224,21 +222,15 @@ class TrustedKey:
         return first_accepted(bundles, lambda bundle: self._check(bundle, purpose))
 
     def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric import ec
-
         material = bundle.material
         if not isinstance(material, KeyMaterial):
             raise PolicyError(f"this {purpose.label} was signed with a certificate ({material.kind}), and the policy trusts a bare key")
         self._refuse_other_key(material, purpose)
-        public = _public_from_pem(self.pem, where="trusted key")
-        try:
-            public.verify(bundle.envelope.signature, bundle.envelope.signed_bytes, ec.ECDSA(hash_for(public.curve)))
-        except InvalidSignature:
+        if not verifies(_public_from_pem(self.pem, where="trusted key"), bundle.envelope):
             raise SignatureError(
                 f"the signature of this {purpose.label} does not verify under key {self.fingerprint[:12]}: "
                 "it was changed after signing, or signed by someone else"
-            ) from None
+            )
         name = f"key {self.fingerprint[:12]}"
         times, notes = attested_times(bundle, self.tsa)
         time = times[0].latest if times else None
@@ -277,9 +269,26 @@ def checked_curve(public: "ec.EllipticCurvePublicKey", *, where: str) -> "ec.Ell
     return public
 
 
-def hash_for(curve: "ec.EllipticCurve") -> "hashes.HashAlgorithm":
-    """Choose the hash by the curve's size, as OMS bundles have it in practice; the specification does not say."""
+def verifies(public: "ec.EllipticCurvePublicKey", envelope: Envelope) -> bool:
+    """Tell whether a signature is this key's over this payload and its type."""
+    from cryptography.exceptions import InvalidSignature
+
+    digest, how = _prehashed(public.curve, envelope.payload_type, envelope.payload)
+    try:
+        public.verify(envelope.signature, digest, how)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _prehashed(curve: "ec.EllipticCurve", payload_type: str, payload: bytes) -> tuple[bytes, "ec.ECDSA"]:
+    """Hash what is signed, without a copy of it; the hash goes by the curve's size, as OMS bundles have it: the specification does not say."""
     from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
 
     by_curve: dict[str, hashes.HashAlgorithm] = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512()}
-    return by_curve[curve.name]
+    algorithm = by_curve[curve.name]
+    hasher = hashes.Hash(algorithm)
+    hasher.update(pae_head(payload_type, payload))
+    hasher.update(payload)
+    return hasher.finalize(), ec.ECDSA(utils.Prehashed(algorithm))

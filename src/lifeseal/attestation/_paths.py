@@ -50,11 +50,14 @@ def load_der(data: bytes, *, where: str) -> "x509.Certificate":
         certificate = x509.load_der_x509_certificate(data)
         _ = (certificate.extensions, certificate.subject.rfc4514_string(), certificate.issuer, certificate.signature_algorithm_oid)
         _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.version)
-        number = certificate.serial_number
-    except (ValueError, TypeError, KeyError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
+        number, signature = certificate.serial_number, certificate.signature
+    # Of a certificate that it will refuse one day, the library warns; where warnings are errors, that is a refusal too.
+    except (ValueError, TypeError, KeyError, Warning, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
         raise FormatError(where, "an X.509 certificate in DER form was expected") from None
     if number <= 0:
         raise FormatError(where, "a certificate with a positive serial number was expected")
+    if not data.endswith(b"\0" + signature):  # left-over bits would let anybody write the same certificate in other bytes
+        raise FormatError(where, "an issuer's signature that fills its bits was expected")
     return certificate
 
 

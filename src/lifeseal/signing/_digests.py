@@ -96,7 +96,8 @@ def digest(
             raise FormatError(source.where, "there is no file to hash")
         found = hash_files(source, names, algorithm=hash, shard_size=shard_size, settled=True)
     note(files=len(found), hash=hash)
-    return Digests(files=entries(found.values()), hash=hash, shard_size=shard_size)
+    taken = tuple(FileEntry(path=f.name, size=f.size, digest=f.digest, shards=f.shards, stamp=f.stamp) for f in found.values())
+    return Digests(files=taken, hash=hash, shard_size=shard_size)
 
 
 def compare(old: Bundle, new: Bundle) -> Changes:
@@ -117,7 +118,12 @@ def compare(old: Bundle, new: Bundle) -> Changes:
     """
     before, after = listed(old, where="earlier signature"), listed(new, where="later signature")
     refuse_unlike(before, after.hash, after.shard_size)
-    was, now = before.files, after.files
+    return changes(before, after)
+
+
+def changes(before: Manifest, after: Manifest) -> Changes:
+    """Tell which files two manifests of one kind list differently."""
+    was, now = dict(before.parts()), dict(after.parts())
     changed = (name for name in was.keys() & now.keys() if [r.digest for r in was[name]] != [r.digest for r in now[name]])
     return Changes(added=tuple(sorted(now.keys() - was.keys())), removed=tuple(sorted(was.keys() - now.keys())), changed=tuple(sorted(changed)))
 
@@ -138,18 +144,18 @@ def listed(bundle: Bundle, *, where: str) -> Manifest:
     return Manifest.from_statement(Statement.from_bytes(bundle.envelope.payload, where=where), lone_name=None, where=where)
 
 
-def refuse_unlike(earlier: "Manifest | Digests", algorithm: HashName, shard_size: int | None) -> None:
+def refuse_unlike(earlier: "Manifest | Digests | None", algorithm: HashName, shard_size: int | None) -> None:
     """Refuse to compare digests that were made in another way.
 
     Args:
-        earlier: What is there.
+        earlier: What is there, if anything.
         algorithm: The hash that is wanted.
         shard_size: The shards that are wanted.
 
     Raises:
         ValueError: They differ.
     """
-    if (earlier.hash, earlier.shard_size) != (algorithm, shard_size):
+    if earlier is not None and (earlier.hash, earlier.shard_size) != (algorithm, shard_size):
         raise ValueError(f"digests are {_how(earlier.hash, earlier.shard_size)}, and the signature is to be {_how(algorithm, shard_size)}")
 
 
@@ -188,19 +194,15 @@ def known(source: Source, names: Iterable[str], shares: Iterable[Digests], cache
     return taken
 
 
-def entries(found: Iterable[FileDigest]) -> tuple[FileEntry, ...]:
-    """Write digests as entries."""
-    return tuple(FileEntry(path=f.name, size=f.size, digest=f.digest, shards=f.shards, stamp=f.stamp) for f in found)
-
-
-def manifest(files: Iterable[FileEntry], algorithm: HashName, ignored: frozenset[str], shard_size: int | None = None) -> Manifest:
+def manifest(files: "Iterable[FileEntry | FileDigest]", algorithm: HashName, ignored: frozenset[str], shard_size: int | None = None) -> Manifest:
     """Write what a signature of these files is over."""
     resources = sorted((resource for entry in files for resource in _resources(entry, shard_size)), key=lambda resource: resource.listed)
     return Manifest(resources=tuple(resources), hash=algorithm, ignored=ignored, shard_size=shard_size)
 
 
-def _resources(entry: FileEntry, shard_size: int | None) -> Iterable[Resource]:
+def _resources(entry: FileEntry | FileDigest, shard_size: int | None) -> Iterable[Resource]:
+    name = entry.path if isinstance(entry, FileEntry) else entry.name
     if shard_size is None:
-        return (Resource(name=entry.path, digest=entry.digest),)
+        return (Resource(name=name, digest=entry.digest),)
     ends = [min(entry.size, (index + 1) * shard_size) for index in range(len(entry.shards))]
-    return [Resource(name=entry.path, digest=d, start=i * shard_size, end=ends[i]) for i, d in enumerate(entry.shards)]
+    return [Resource(name=name, digest=d, start=i * shard_size, end=ends[i]) for i, d in enumerate(entry.shards)]

@@ -3,7 +3,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 import attrs
@@ -58,13 +58,15 @@ class Manifest:
     shard_size: int | None = None
     links: bool = False
 
-    @property
-    def files(self) -> dict[str, tuple[Resource, ...]]:
-        """What is listed of each file, in the order of its bytes."""
+    def parts(self) -> Iterator[tuple[str, tuple[Resource, ...]]]:
+        """Give each file's name, and what is listed of it in the order of its bytes."""
+        if self.shard_size is None:
+            yield from ((resource.name, (resource,)) for resource in self.resources)
+            return
         found: dict[str, list[Resource]] = {}
         for resource in self.resources:
             found.setdefault(resource.name, []).append(resource)
-        return {name: tuple(sorted(listed, key=lambda r: (r.start, r.end or 0))) for name, listed in found.items()}
+        yield from ((name, tuple(sorted(listed, key=lambda r: (r.start, r.end or 0)))) for name, listed in found.items())
 
     @property
     def root(self) -> bytes:
@@ -110,7 +112,7 @@ class Manifest:
         """Read the predicate strictly.
 
         Args:
-            statement: A verified statement.
+            statement: A verified statement. Its list of files is empty afterwards: that of a large model is not kept twice.
             lone_name: What ``"."`` stands for, as other releases name a model of one file; None for a folder, which has no such file.
             where: Name for error messages.
 
@@ -131,7 +133,8 @@ class Manifest:
         predicate.done()
         if not listed:
             raise FormatError(predicate.at("resources"), "at least one file was expected")
-        resources = [_resource(item, bare, where=predicate.at("resources")) for item in listed]
+        listed.reverse()
+        resources = [_resource(listed.pop(), bare, where=predicate.at("resources")) for _ in range(len(listed))]
         if lone_name is not None and {resource.name for resource in resources} == {"."}:
             resources = [attrs.evolve(resource, name=lone_name) for resource in resources]
         manifest = cls(resources=tuple(resources), hash=bare.hash, ignored=bare.ignored, shard_size=bare.shard_size, links=bare.links)
@@ -148,12 +151,15 @@ class Manifest:
         Raises:
             FormatError: One of these.
         """
-        for name, parts in self.files.items():
-            checked_name(name, where=where)
-            if len({(part.start, part.end) for part in parts}) != len(parts):
-                raise FormatError(where, f"{name[:200]!r} is listed twice")
-            if self.shard_size is not None:
-                _check_tiles(parts, self.shard_size, where=where)
+        seen: set[tuple[str, int] | str] = set()
+        for resource in self.resources:
+            checked_name(resource.name, where=where)
+            key = resource.name if resource.end is None else (resource.name, resource.start)
+            if key in seen:
+                raise FormatError(where, f"{resource.name[:200]!r} is listed twice")
+            seen.add(key)
+        for _, parts in self.parts() if self.shard_size is not None else ():
+            _check_tiles(parts, self.shard_size or 0, where=where)
         if self.root != subject.sha256:
             raise FormatError(where, "the listed digests do not add up to the subject's digest")
 

@@ -99,7 +99,7 @@ class SignedModel:
         self.waiver = waiver
         self.unsigned = unsigned
         self._entries: Mapping[str, FileEntry] = MappingProxyType(
-            {name: _entry(name, source.size(name), parts, sharded=manifest.shard_size is not None) for name, parts in manifest.files.items()}
+            {name: _entry(name, source.size(name), parts, sharded=manifest.shard_size is not None) for name, parts in manifest.parts()}
         )
 
     @property

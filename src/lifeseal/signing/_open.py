@@ -81,6 +81,7 @@ def open_model(
             manifest, subject = _unsigned(source, waiver, ignored | usual, place)
         else:
             statement, signer = open_statement(bundles, policy=policy, purpose=Purpose.MODEL, where=place.where)
+            del bundles  # of a model of many files they are large
             manifest = Manifest.from_statement(statement, lone_name=place.lone_name, where=f"{place.where}, payload")
             subject = statement.subjects[0]
             if manifest.links and isinstance(source, DiskSource):
@@ -223,7 +224,7 @@ def _compare_names(source: Source, manifest: Manifest, ignored: frozenset[str], 
     extra = tuple(name for name in there if name not in signed)
     resized: tuple[str, ...] = ()
     if manifest.shard_size is not None:  # only shards tell the size that was signed
-        sizes = {name: parts[-1].end for name, parts in manifest.files.items()}
+        sizes = {name: parts[-1].end for name, parts in manifest.parts()}
         resized = tuple(sorted(name for name in signed.intersection(there) if source.size(name) != sizes[name]))
     if missing or resized or (extra and not allow_unsigned_files):
         raise DigestMismatchError(source.where, changed=resized, missing=missing, extra=() if allow_unsigned_files else extra)

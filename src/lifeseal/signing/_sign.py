@@ -11,7 +11,7 @@ from lifeseal._io import DiskSource, HashName, ProgressCallback, Source, StrPath
 from lifeseal.attestation import Bundle, Signer, Timestamper, sign_statement
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
-from lifeseal.signing._digests import Digests, compare, entries, known, listed, manifest, refuse_unlike
+from lifeseal.signing._digests import Digests, changes, known, listed, manifest, refuse_unlike
 from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, ignore_set
 
 if TYPE_CHECKING:
@@ -90,23 +90,23 @@ def sign(
         if shard_size is not None and (empty := next((name for name in names if source.size(name) == 0), None)) is not None:
             raise FormatError(f"{source.where}: {empty!r}", "empty, and shards cannot name an empty file; sign without shard_size, or leave it out")
         earlier = Bundle.load(previous) if isinstance(previous, str | os.PathLike) else previous
+        before = listed(earlier, where="earlier signature") if isinstance(earlier, Bundle) else None
         shares, cache = tuple(digests or ()), earlier if isinstance(earlier, Digests) else None
-        compared = listed(earlier, where="earlier signature") if isinstance(earlier, Bundle) else cache
-        for made in (*shares, *([] if compared is None else [compared])):
+        for made in (*shares, before, cache):
             refuse_unlike(made, hash, shard_size)
         taken = known(source, names, shares, cache)
         rest = [name for name in names if name not in taken]
         found = hash_files(source, rest, algorithm=hash, shard_size=shard_size, executor=executor, progress=progress, phase="hashing", settled=True)
         if source.names(ignore=ignored) != names or known(source, names, shares, cache) != taken:
             raise FormatError(source.where, "files came, went or changed while it was signed")
-    taken |= {entry.path: entry for entry in entries(found.values())}
-    files = tuple(taken[name] for name in names)
-    over = manifest(files, hash, ignored, shard_size)
-    note(subject=f"sha256:{over.root.hex()}", files=len(files), size=sum(entry.size for entry in files), read=len(found))
-    bundle = sign_statement(over.to_statement(called), signer=signer)
-    if isinstance(earlier, Bundle):
-        since = compare(earlier, bundle)
+    size = sum(entry.size for entry in found.values()) + sum(entry.size for entry in taken.values())
+    over = manifest([*found.values(), *taken.values()], hash, ignored, shard_size)
+    note(subject=f"sha256:{over.root.hex()}", files=len(names), size=size, read=len(found))
+    if before is not None:
+        since = changes(before, over)
         note(added=len(since.added), removed=len(since.removed), changed=len(since.changed))
+    del names, rest, found, taken, before  # of a model of many files they are larger than what is left to do
+    bundle = sign_statement(over.to_statement(called), signer=signer)
     if timestamp is not None:
         bundle = timestamp.stamp(bundle)
     bundle.write(target)
