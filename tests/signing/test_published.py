@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lifeseal import signing
-from lifeseal.attestation import TrustedKey
+from lifeseal.attestation import TrustedCertificates, TrustedKey
 from lifeseal.errors import DigestMismatchError, PolicyError
 
 
@@ -53,3 +53,28 @@ def test_a_certificates_signature_is_refused_under_the_policy_of_a_bare_key(oms,
 def test_another_key_does_not_verify_them(oms, stranger, folder, name):
     with pytest.raises(PolicyError, match=r"names signing key 'e8450dec4eb9', and the policy trusts .*: another signer's"):
         signing.verify(oms / folder / name, policy=stranger.public, signature=oms / folder / "model.sig")
+
+
+RELEASES = Path(__file__).parent.parent / "vectors/oms/releases"
+
+
+@pytest.mark.parametrize("release", ["0.3.1", "1.0.1"])
+def test_what_earlier_releases_signed_with_a_key_verifies(release, stranger, tmp_path):
+    trusted = TrustedKey.from_file(RELEASES / "signer.pub")
+    signature = RELEASES / release / "model.sig"
+    assert signing.verify(RELEASES / "model", policy=trusted, signature=signature).files == 3
+    assert signing.verify(RELEASES / "one", policy=trusted, signature=RELEASES / release / "one.sig").files == 1
+    with pytest.raises(PolicyError, match="another signer's"):
+        signing.verify(RELEASES / "model", policy=stranger.public, signature=signature)
+    copy = shutil.copytree(RELEASES / "model", tmp_path / "model")
+    (copy / "deep-a").write_bytes(b"y")
+    with pytest.raises(DigestMismatchError, match="1 changed: 'deep-a'"):
+        signing.verify(copy, policy=trusted, signature=signature)
+
+
+def test_what_an_earlier_release_signed_with_a_certificate_verifies(oms):
+    signature = RELEASES / "1.0.1/model.certificate.sig"
+    roots = TrustedCertificates.from_files([RELEASES / "root.crt"])
+    assert signing.verify(RELEASES / "model", policy=roots, signature=signature).signer.name == "CN=release test signer"
+    with pytest.raises(PolicyError, match="leads to no root given"):
+        signing.verify(RELEASES / "model", policy=TrustedCertificates.from_files([oms / "keys/ca-cert.pem"]), signature=signature)
