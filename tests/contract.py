@@ -46,7 +46,6 @@ WAITING = {
     "signing.open_model": {"withdrawals"},
     "signing.verify": {"withdrawals"},
     "serialization.save": {"max_shard_size"},
-    "provenance.record": {"records", "leaf_key", "previous"},
     "provenance.verify": {"sample"},
     "evidence.Log": {"key"},
     "evidence.start": {"key"},

@@ -5,6 +5,7 @@ A new operation is one entry of `OPERATIONS`: the state before, the act, and wha
 """
 
 import contextlib
+import datetime as dt
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from pathlib import Path
 from unittest import mock
 
 from crash.harness import Operation
-from lifeseal import attestation, evidence, signing
+from lifeseal import attestation, evidence, provenance, signing
 from lifeseal._io import _durable
 from lifeseal.errors import DigestMismatchError, FormatError
 from lifeseal.principles import Event
+from lifeseal.provenance import _leaves
 
 OLD = b"old content\n" * 500
 NEW = b"new content\n" * 2000
@@ -144,6 +146,36 @@ def _check_events(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT0
     return None if numbers in ([1], [1, 2], [1, 2, 3]) else f"the log holds {numbers}"
 
 
+def _dataset(folder: Path) -> provenance.Manifest:
+    """Record the data, as it is now, and put the manifest where the old one is."""
+    made = provenance.record(folder / "data", description=_DESCRIPTION, records=provenance.Records(leaves=folder / "m.leaves", sets=True))
+    made.write(folder / "m")
+    return made
+
+
+def _prepare_dataset(folder: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "a.jsonl").write_bytes(OLD)
+    (folder / "data" / "b.jsonl").write_bytes(OLD)
+    _dataset(folder)
+    (folder / "data" / "a.jsonl").write_bytes(NEW)
+
+
+def _check_dataset(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    """Whichever manifest is there, old or new, has its leaf files, and the new one fits the data."""
+    found = provenance.Manifest.load(folder / "m")
+    is_new = found.file("a.jsonl").size == len(NEW)
+    if acknowledged and not is_new:
+        return "acknowledged and lost"
+    for file, records in found.recorded():
+        with _leaves.open_leaves(found.leaves, records, where=file.path) as leaves:
+            for number in range(leaves.chunks):
+                leaves.chunk(number)
+    return None if not is_new or provenance.verify(found, folder / "data").files == 2 else "the new manifest does not fit"
+
+
+_DESCRIPTION = provenance.Description(name="d", source="s", obtained=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), licence="MIT")
+
 REPLACE = replacement("replace", _durable.replace)
 
 OPERATIONS = (
@@ -164,5 +196,6 @@ OPERATIONS = (
     ),
     Operation(name="sign", prepare=_prepare_signed, run=_sign, check=_check_signed, next_write=_sign),
     Operation(name="keygen", prepare=lambda _: None, run=lambda folder: attestation.generate_key(folder / "key"), check=_check_key),
+    Operation(name="record-data", prepare=_prepare_dataset, run=_dataset, check=_check_dataset, next_write=_dataset),
     Operation(name="log-intent", prepare=lambda folder: _log(folder, 1), run=lambda folder: _log(folder, 2, 3), check=_check_events),
 )

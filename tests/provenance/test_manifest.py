@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifeseal.errors import FormatError, LifesealError, LimitError
-from lifeseal.provenance import Description, Manifest, RecordedFile
+from lifeseal.provenance import Column, Description, FileRecords, KeyUse, Manifest, Origin, RecordedFile, SetRoot
 
 
 def document(manifest):
@@ -90,7 +90,10 @@ def test_what_is_no_manifest_is_refused(data):
         (lambda d: d.pop("derived_from"), "m"),
         (lambda d: d.update(derived_from=["md5:" + "ab" * 16]), "m, 'derived_from'"),
         (lambda d: d.update(derived_from=[7]), "m, 'derived_from'"),
-        (lambda d: d.update(schema="lifeseal.dataset/2"), "m, 'schema'"),
+        (lambda d: d.update(schema="lifeseal.dataset/3"), "m, 'schema'"),
+        (lambda d: d["files"][0].update(records={}), "m, 'files'"),
+        (lambda d: d["description"].update(custodian="x"), "m, 'description'"),
+        (lambda d: d.update(derived_from=[{"digest": "sha256:" + "ab" * 32, "step": ""}]), "m, 'derived_from'"),
         (lambda d: d["description"].update(extra=1), "m, 'description'"),
         (lambda d: d["description"].pop("notes"), "m, 'description'"),
         (lambda d: d["description"].update(name=""), "m, 'description'"),
@@ -147,25 +150,67 @@ _words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 _names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=12).filter(
     lambda name: name not in {".", ".."}
 )
-_descriptions = st.builds(
+_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+_uses = st.lists(_words, max_size=2).map(tuple)
+_times = st.datetimes(dt.datetime(1001, 1, 2), dt.datetime(9998, 1, 1), timezones=st.just(dt.UTC)).map(lambda t: t.replace(microsecond=0))  # noqa: DTZ001 - hypothesis adds it
+_licences = st.from_regex(re.compile(r"[A-Za-z0-9.+():\- ]{1,40}", re.ASCII), fullmatch=True)
+_short = st.builds(Description, name=_words, source=_words, obtained=_times, licence=_licences, notes=_texts)
+_full = st.builds(
     Description,
     name=_words,
     source=_words,
-    obtained=st.datetimes(dt.datetime(1001, 1, 2), dt.datetime(9998, 1, 1), timezones=st.just(dt.UTC)).map(lambda t: t.replace(microsecond=0)),  # noqa: DTZ001 - hypothesis adds it
-    licence=st.from_regex(re.compile(r"[A-Za-z0-9.+():\- ]{1,40}", re.ASCII), fullmatch=True),
-    notes=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+    obtained=_times,
+    licence=_licences,
+    acquisition=_texts,
+    sensitivity=st.sampled_from([None, "public", "internal", "confidential", "personal", "special-category"]),
+    intended_uses=_uses,
+    permitted_uses=_uses,
+    retention=_texts,
+    consent=_texts,
+    custodian=_texts,
+    limitations=_texts,
 )
-_files = st.dictionaries(_names, st.tuples(st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32)), min_size=1, max_size=5).map(
-    lambda found: tuple(RecordedFile(path=path, size=found[path][0], sha256=found[path][1]) for path in sorted(found))
+_digests = st.binary(min_size=32, max_size=32)
+_counts = st.integers(0, 2**40)
+_sets = st.builds(SetRoot, count=st.just(0), root=_digests)
+_columns = st.lists(st.builds(Column, name=_texts, type=_texts, sha256=_digests), max_size=2).map(tuple)
+_records = st.builds(
+    FileRecords,
+    format=st.sampled_from(["jsonl", "csv+gzip"]),
+    count=_counts,
+    root=_digests,
+    leaves=_digests,
+    set_root=st.none() | _sets,
+    columns=_columns,
 )
 
 
-@given(_descriptions, _files, st.lists(st.binary(min_size=32, max_size=32).map(lambda d: f"sha256:{d.hex()}"), max_size=2).map(tuple))
-def test_any_manifest_comes_back_as_it_was(description, files, derived_from):
-    made = Manifest(description=description, files=files, derived_from=derived_from)
+def _files(records):
+    entries = st.tuples(st.integers(0, 2**63 - 1), _digests, records)
+    return st.dictionaries(_names, entries, min_size=1, max_size=5).map(
+        lambda found: tuple(RecordedFile(path=path, size=size, sha256=sha256, records=r) for path, (size, sha256, r) in sorted(found.items()))
+    )
+
+
+def _origins(steps):
+    return st.lists(st.builds(Origin, digest=_digests.map(lambda d: f"sha256:{d.hex()}"), step=steps), max_size=2).map(tuple)
+
+
+_one = st.builds(Manifest, description=_short, files=_files(st.none()), derived_from=_origins(st.just("")))
+_key_uses = st.none() | st.builds(KeyUse, keys=st.just("one"), check=st.binary(min_size=8, max_size=8)) | st.just(KeyUse(keys="per-record"))
+_two = st.builds(Manifest, description=_full | _short, files=_files(st.none() | _records), derived_from=_origins(_words), key_use=_key_uses)
+
+
+@given(_one | _two)
+def test_any_manifest_comes_back_as_it_was(made):
     found = Manifest.from_bytes(made.to_bytes())
     assert found == made
     assert found.to_bytes() == made.to_bytes()
+
+
+@given(_one)
+def test_what_schema_1_can_say_is_said_in_schema_1(made):
+    assert document(made)["schema"] == "lifeseal.dataset/1"
 
 
 @given(

@@ -12,7 +12,7 @@ import pytest
 
 from lifeseal import provenance
 from lifeseal.errors import FormatError, LimitError
-from lifeseal.provenance import Manifest
+from lifeseal.provenance import Manifest, Origin
 
 FILES = {"a.csv": b"1,2\n", "deep/b.csv": b"3,4\n" * 1000, "deep/er/empty": b"", "z": b"\0"}
 
@@ -119,7 +119,7 @@ def test_equal_data_gives_equal_bytes(data, manifest, description):
 
 def test_origins_are_kept_as_digests(data, manifest, description):
     derived = provenance.record(data / "a.csv", description=description, derived_from=[manifest, "sha256:" + "ab" * 32])
-    assert derived.derived_from == (manifest.digest, "sha256:" + "ab" * 32)
+    assert derived.derived_from == (Origin.of(manifest), Origin(digest="sha256:" + "ab" * 32))
     assert Manifest.from_bytes(derived.to_bytes()) == derived
 
 
@@ -159,6 +159,10 @@ def test_progress_reaches_the_end_and_can_stop_the_work(data, description):
         ({"licence": ""}, "licence= takes an SPDX expression"),
         ({"licence": "CC-BY;rm"}, "licence= takes an SPDX expression"),
         ({"licence": "MIT\n"}, "licence= takes an SPDX expression"),
+        ({"sensitivity": "secret"}, "sensitivity= is one of public, internal"),
+        ({"custodian": "c" * 65537}, "custodian= has 65537 characters"),
+        ({"permitted_uses": [" "]}, "permitted_uses= has an entry that says nothing"),
+        ({"intended_uses": ["u"] * 1001}, "intended_uses= has 1001 entries"),
     ],
 )
 def test_a_description_that_could_not_be_read_back_is_refused(change, message, description):

@@ -56,6 +56,19 @@ class Output:
         """Return the descriptor, for readers that map what was written."""
         return self._fd
 
+    @property
+    def target(self) -> Path:
+        """The name it will take."""
+        return self._target
+
+    def call(self, name: str) -> None:
+        """Choose another name in the same folder, for a file that is called after its content.
+
+        Args:
+            name: One part of a path.
+        """
+        self._target = self._target.with_name(name)
+
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
@@ -99,7 +112,11 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True) -> It
         try:
             if overwrite or temp is not None:
                 _sweep(folder)
-            yield Output(fd, target)
+            output = Output(fd, target)
+            yield output
+            if output.target != target:
+                target = output.target
+                _refuse_odd_target(folder, target, overwrite=overwrite)
             with _named(target):
                 os.fsync(fd)
                 if overwrite:

@@ -4,7 +4,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 import attrs
@@ -176,7 +176,7 @@ def hash_files(
         if not isinstance(source, DiskSource):
             raise ValueError("executor= needs a model on disk")
         where = str(source.path.absolute())
-        jobs = [executor.submit(_hash_elsewhere, where, batch, algorithm, shard_size) for batch in _batches(names, sizes)]
+        jobs = [executor.submit(_hash_elsewhere, where, batch, algorithm, shard_size) for batch in in_batches(names, sizes)]
         found = {entry.name: entry for entry in _collect(jobs, report, elsewhere=True)}
     else:
         pieces = [piece for name in names for piece in _pieces(name, sizes[name], shard_size)]
@@ -307,13 +307,24 @@ def _collect(jobs: "Sequence[Future[list[T]]]", report: _Report, *, elsewhere: b
     return found
 
 
-def _batches(names: Iterable[str], sizes: dict[str, int]) -> list[list[str]]:
+def in_batches(names: Iterable[str], sizes: Mapping[str, int], *, files: int = _BATCH_FILES, size: int = _BATCH_BYTES) -> list[list[str]]:
+    """Cut work into batches, each of which is worth a call in another process.
+
+    Args:
+        names: Files.
+        sizes: Bytes of each.
+        files: Files in one batch at most.
+        size: Bytes in one batch at most, but for a single file.
+
+    Returns:
+        The names in order, in batches.
+    """
     batches: list[list[str]] = [[]]
-    room = _BATCH_BYTES
+    room = size
     for name in names:
-        if batches[-1] and (len(batches[-1]) >= _BATCH_FILES or sizes[name] > room):
+        if batches[-1] and (len(batches[-1]) >= files or sizes[name] > room):
             batches.append([])
-            room = _BATCH_BYTES
+            room = size
         batches[-1].append(name)
         room -= sizes[name]
     return [batch for batch in batches if batch]

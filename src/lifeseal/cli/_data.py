@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """``data``: record and verify datasets."""
 
+import contextlib
 import datetime as dt
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +14,10 @@ from lifeseal.cli._models import load_signer
 from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode, same_file
 from lifeseal.cli._output import Output, counted
 
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+_MAX_KEY = 64 << 10
 _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
 
 
@@ -23,6 +30,7 @@ def data() -> None:
     epilog=examples(
         "lifeseal data record reviews/ --out reviews.json --key release.key \\",
         "    --source https://example.org/reviews --licence CC-BY-4.0",
+        "lifeseal data record reviews/ --out reviews.json --records --workers 4",
     )
 )
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
@@ -31,8 +39,22 @@ def data() -> None:
 @click.option("--licence", default=_UNSTATED, help="SPDX licence expression, or LicenseRef-….")
 @click.option("--name", help="What to call the data; by default the first path's name.")
 @click.option("--obtained", metavar="TIME", help="When it was obtained, as 2026-12-31T23:59:59Z; by default now.")
-@click.option("--derived-from", multiple=True, type=PATH, metavar="MANIFEST", help="Manifest the data was made from. Repeatable.")
+@click.option("--acquisition", default="", metavar="TEXT", help="How it was obtained: crawled, bought, measured, ….")
+@click.option("--sensitivity", type=click.Choice(["public", "internal", "confidential", "personal", "special-category"]), help="How sensitive it is.")
+@click.option("--intended-use", "intended_uses", multiple=True, metavar="TEXT", help="What it is meant for. Repeatable.")
+@click.option("--permitted-use", "permitted_uses", multiple=True, metavar="TEXT", help="What it may be used for. Repeatable.")
+@click.option("--retention", default="", metavar="TEXT", help="How long it may be kept.")
+@click.option("--consent", default="", metavar="REF", help="Where consent or another legal ground is written down.")
+@click.option("--custodian", default="", metavar="TEXT", help="Role or organisation that looks after it.")
+@click.option("--limitations", default="", metavar="TEXT", help="What it lacks or must not be used for.")
 @click.option("--notes", default="", help="Anything else worth keeping.")
+@click.option("--derived-from", multiple=True, type=PATH, metavar="MANIFEST", help="Manifest the data was made from. Repeatable.")
+@click.option("--step", default="", metavar="WORD", help="What made the data from those: filter, tokenise, ….")
+@click.option("--records", "with_records", is_flag=True, help="Hash each record too; leaf files go to OUT.leaves.")
+@click.option("--sets", is_flag=True, help="With --records: allow proofs that a record is absent.")
+@click.option("--leaf-key-file", type=PATH, metavar="FILE", help="With --records: key for the leaves, raw bytes, 16 or more; - reads standard input.")
+@click.option("--previous", type=PATH, metavar="MANIFEST", help="With --records: do not read again what has not changed since this manifest.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Hash in so many processes.")
 @click.option("--key", type=PATH, help="Sign the manifest; the signature goes to MANIFEST.sig.")
 @click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
 @common
@@ -41,18 +63,24 @@ def record(
     *,
     paths: tuple[Path, ...],
     out: Path,
-    source: str,
-    licence: str,
     name: str | None,
     obtained: str | None,
     derived_from: tuple[Path, ...],
-    notes: str,
+    step: str,
+    with_records: bool,
+    sets: bool,
+    leaf_key_file: Path | None,
+    previous: Path | None,
+    workers: int | None,
     key: Path | None,
     passphrase_file: Path | None,
+    **stated: Any,  # noqa: ANN401 - fields of the description, which checks them
 ) -> None:
     """Record the files below PATH… in a manifest."""
     from lifeseal import attestation, provenance
 
+    if not with_records and (sets or leaf_key_file is not None or previous is not None):
+        raise click.UsageError("--sets, --leaf-key-file and --previous are about records: give --records too")
     place = Path(os.path.realpath(out))
     if any(Path(os.path.realpath(path)) in place.parents for path in paths):
         raise click.UsageError("--out lies inside the data; the manifest would be a file of its own dataset")
@@ -64,24 +92,72 @@ def record(
     if signer is not None:
         attestation.Bundle.refuse_foreign(f"{out}.sig")
     when = dt.datetime.now(dt.UTC) if obtained is None else attestation.parse_time(obtained, where="--obtained")
-    description = provenance.Description(name=called, source=source, obtained=when, licence=licence, notes=notes)
-    origins = [provenance.Manifest.load(path) for path in derived_from]
-    with output.progress() as progress:
-        manifest = provenance.record(paths if len(paths) > 1 else paths[0], description=description, derived_from=origins, progress=progress)
+    description = provenance.Description(name=called, obtained=when, **stated)
+    origins = [provenance.Origin.of(provenance.Manifest.load(path), step=step) for path in derived_from]
+    leaf_key = leaf_key_from(leaf_key_file)
+    before = None if previous is None else provenance.Manifest.load(previous)
+    with output.progress() as progress, _workers(workers) as executor:
+        manifest = provenance.record(
+            paths if len(paths) > 1 else paths[0],
+            description=description,
+            records=provenance.Records(leaves=f"{out}.leaves", sets=sets) if with_records else None,
+            leaf_key=leaf_key,
+            derived_from=origins,
+            previous=before,
+            executor=executor,
+            progress=progress,
+        )
     manifest.write(out)
-    lines = [
-        f"recorded {counted(len(manifest.files), 'file')}, {counted(manifest.size, 'byte')}",
-        f"manifest   {out}",
-        f"digest     {manifest.digest}",
-    ]
-    unstated = [f"--{word}" for word, said in (("source", source), ("licence", licence)) if said == _UNSTATED]
+    counts = [counted(len(manifest.files), "file"), counted(manifest.size, "byte")] + ([counted(manifest.records, "record")] if with_records else [])
+    lines = [f"recorded {', '.join(counts)}", f"manifest   {out}", f"digest     {manifest.digest}"]
+    lines += [f"leaf files {out}.leaves"] if with_records else []
+    lines += [f"warning    {warning}" for warning in manifest.warnings]
+    unstated = [f"--{word}" for word in ("source", "licence") if stated[word] == _UNSTATED]
     if unstated:
         lines.append(f"not stated: {' and '.join(unstated)}; the Code asks for them (8.2.1)")
     if signer is not None:
         provenance.sign(manifest, signer=signer).write(f"{out}.sig")
         lines.append(f"signature  {out}.sig")
     document: dict[str, object] = {"manifest": str(out), "digest": manifest.digest, "files": len(manifest.files), "bytes": manifest.size}
+    document |= {"records": manifest.records if with_records else None, "warnings": list(manifest.warnings)}
     output.result("data-record", document | {"signature": f"{out}.sig" if signer else None}, tuple(lines))
+
+
+@contextlib.contextmanager
+def _workers(count: int | None) -> "Iterator[Executor | None]":
+    """Start worker processes, if any were asked for."""
+    if count is None:
+        yield None
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def leaf_key_from(path: Path | None) -> bytes | None:
+    """Read a leaf key: all bytes of a file, or of standard input.
+
+    Args:
+        path: The file, ``-``, or None.
+
+    Returns:
+        The key, or None.
+
+    Raises:
+        LimitError: The file is larger than 64 KiB.
+        OSError: It cannot be read.
+    """
+    if path is None:
+        return None
+    from lifeseal.errors import LimitError
+
+    with open(0 if str(path) == "-" else path, "rb", closefd=str(path) != "-") as file:
+        found = file.read(_MAX_KEY + 1)
+    if len(found) > _MAX_KEY:
+        raise LimitError(str(path), limit=_MAX_KEY, seen=len(found))
+    return found
 
 
 @data.command(

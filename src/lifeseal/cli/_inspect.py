@@ -98,7 +98,7 @@ def _document(file: Path) -> tuple[str, dict[str, object]] | None:
 def _plain(file: Path, data: bytes, document: dict[str, object]) -> tuple[str, dict[str, object]] | None:
     from lifeseal import attestation, disposal, provenance
 
-    if document.get("schema") == "lifeseal.dataset/1":
+    if str(document.get("schema")).startswith("lifeseal.dataset/"):
         return "dataset manifest", _jsonable(provenance.Manifest.from_bytes(data, where=str(file)).to_bytes())
     if document.get("schema") == "lifeseal.waiver/1":
         return "waiver", _jsonable(attestation.Waiver.from_bytes(data, where=str(file)).to_bytes())

@@ -18,7 +18,30 @@ provenance.verify(manifest, "reviews/")
 ```
 """
 
-from lifeseal.provenance._manifest import Description, Manifest, RecordedFile
-from lifeseal.provenance._record import DataVerification, open_manifest, record, sign, verify
+from lifeseal.provenance._description import Description, Origin, Sensitivity
+from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
+from lifeseal.provenance._keys import LeafKey
+from lifeseal.provenance._manifest import KeyUse, Manifest
+from lifeseal.provenance._record import record
+from lifeseal.provenance._sign import open_manifest, sign
+from lifeseal.provenance._verify import DataVerification, verify
+from lifeseal.provenance._work import Records
 
-__all__ = ["DataVerification", "Description", "Manifest", "RecordedFile", "open_manifest", "record", "sign", "verify"]
+__all__ = [
+    "Column",
+    "DataVerification",
+    "Description",
+    "FileRecords",
+    "KeyUse",
+    "LeafKey",
+    "Manifest",
+    "Origin",
+    "RecordedFile",
+    "Records",
+    "Sensitivity",
+    "SetRoot",
+    "open_manifest",
+    "record",
+    "sign",
+    "verify",
+]

@@ -1,82 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dataset manifest: which files, from where, obtained when, under which terms."""
+"""The dataset manifest: which files and records, from where, obtained when, under which terms."""
 
-import datetime as dt
+import functools
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Self
 
 import attrs
 
-from lifeseal._io import Record, StrPath, canonical, checked_name, loads, read_bounded, refuse_foreign, replace
-from lifeseal.attestation import parse_digest, parse_time
+from lifeseal._io import Record, StrPath, canonical, loads, read_bounded, refuse_foreign, replace
+from lifeseal.attestation import parse_digest
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements
+from lifeseal.provenance._description import (
+    PERSONAL,
+    Description,
+    Origin,
+    description_from_json,
+    description_to_json,
+    has_more,
+)
+from lifeseal.provenance._entries import FileRecords, RecordedFile, file_from_json, file_to_json
 
 MANIFEST_SCHEMA = "lifeseal.dataset/1"
+RECORDS_SCHEMA = "lifeseal.dataset/2"
 MAX_MANIFEST = 512 << 20
 MAX_FILES = 1 << 20
-MAX_PATH = 4096
-_MAX_NAME = 4096
-_MAX_TEXT = 1 << 16
-_FIRST_YEAR = 1000
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
-_LICENCE = re.compile(r"[A-Za-z0-9.+():\- ]{1,200}", re.ASCII)
+_MAX_VALUES = 32 << 20
+_MARK = b"lifeseal.dataset/"
+_UNKEYED = "personal data is recorded without a leaf key: who can guess a record can confirm that it was there"
 
 
 @attrs.frozen(kw_only=True)
-class Description:
-    """Where data came from and under which terms, as the person who records it states it.
+class KeyUse:
+    """How a dataset's leaves were keyed.
 
     Attributes:
-        name: What to call the data, at most 4096 characters.
-        source: URL, or what stands for one, at most 65 536 characters.
-        obtained: When it was obtained from there, with a time zone; kept to the second.
-        licence: SPDX licence expression, or ``LicenseRef-…``.
-        notes: Anything else worth keeping, or empty; at most 65 536 characters.
-
-    Source: UK Code of Practice, provisions 8.2 and 8.2.1.
+        keys: ``one`` for all records, or ``per-record``.
+        check: Tells that one key apart from others, 8 bytes; empty for many.
     """
 
-    name: str
-    source: str
-    obtained: dt.datetime
-    licence: str
-    notes: str = ""
-
-    def __attrs_post_init__(self) -> None:
-        if not self.name.strip() or not self.source.strip():
-            raise ValueError("name= and source= must say something")
-        for field, text, most in (("name", self.name, _MAX_NAME), ("source", self.source, _MAX_TEXT), ("notes", self.notes, _MAX_TEXT)):
-            if len(text) > most:
-                raise ValueError(f"{field}= has {len(text)} characters, more than {most}")
-            try:
-                text.encode("utf-8")
-            except UnicodeEncodeError:
-                raise ValueError(f"{field}= is not valid Unicode") from None
-        if self.obtained.tzinfo is None:
-            raise ValueError("obtained= needs a time zone")
-        if not _FIRST_YEAR < self.obtained.year < dt.MAXYEAR:
-            raise ValueError(f"obtained= is in the year {self.obtained.year}")
-        if not _LICENCE.fullmatch(self.licence):
-            raise ValueError(f"licence= takes an SPDX expression such as 'CC-BY-4.0', not {self.licence[:80]!r}")
-
-
-@attrs.frozen(kw_only=True)
-class RecordedFile:
-    """One file of a dataset.
-
-    Attributes:
-        path: Relative, POSIX, no ``..``; the exact bytes of the name.
-        size: Bytes.
-        sha256: Raw digest of the content, 32 bytes.
-    """
-
-    path: str
-    size: int
-    sha256: bytes = attrs.field(repr=lambda d: d.hex()[:12])
+    keys: str
+    check: bytes = b""
 
 
 @attrs.frozen(kw_only=True)
@@ -86,14 +53,18 @@ class Manifest:
     Attributes:
         description: Where it came from.
         files: Sorted by path, each path once.
-        derived_from: Digests of the manifests it was made from, ``sha256:`` and 64 hexadecimal digits.
+        derived_from: What it was made from.
+        key_use: How leaves were keyed; None if they were not, or if there are none.
+        leaves: Folder of the leaf files, if it is known; no part of the file form.
     """
 
     description: Description
     files: tuple[RecordedFile, ...]
-    derived_from: tuple[str, ...] = ()
+    derived_from: tuple[Origin, ...] = ()
+    key_use: KeyUse | None = None
+    leaves: Path | None = attrs.field(default=None, eq=False)
 
-    @property
+    @functools.cached_property
     def sha256(self) -> bytes:
         """SHA-256 of the file form: what a signature is about."""
         return hashlib.sha256(self.to_bytes()).digest()
@@ -108,22 +79,34 @@ class Manifest:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def records(self) -> int:
+        """Records of all files whose records were hashed."""
+        return sum(file.records.count for file in self.files if file.records is not None)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever reads the manifest should know."""
+        bare = self.key_use is None and any(file.records is not None for file in self.files)
+        return (_UNKEYED,) if bare and self.description.sensitivity in PERSONAL else ()
+
     def to_bytes(self) -> bytes:
-        """Write the file form: canonical JSON, so that equal manifests give equal bytes."""
-        return canonical(
-            {
-                "schema": MANIFEST_SCHEMA,
-                "description": {
-                    "name": self.description.name,
-                    "source": self.description.source,
-                    "obtained": self.description.obtained.astimezone(dt.UTC).strftime(_TIME),
-                    "licence": self.description.licence,
-                    "notes": self.description.notes,
-                },
-                "files": [{"path": file.path, "size": file.size, "sha256": file.sha256.hex()} for file in self.files],
-                "derived_from": list(self.derived_from),
-            }
-        )
+        """Write the file form: canonical JSON, so that equal manifests give equal bytes.
+
+        Schema 1 is written where it can say everything, schema 2 otherwise.
+        """
+        more = self._needs_more()
+        document: dict[str, object] = {
+            "schema": RECORDS_SCHEMA if more else MANIFEST_SCHEMA,
+            "description": description_to_json(self.description),
+            "files": [file_to_json(file) for file in self.files],
+            "derived_from": [{"digest": o.digest, "step": o.step} if more else o.digest for o in self.derived_from],
+        }
+        if self.key_use is not None:
+            document["leaf_key"] = {"keys": self.key_use.keys, "check": self.key_use.check.hex()}
+        if self.warnings:
+            document["warnings"] = list(self.warnings)
+        return canonical(document)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str = "manifest") -> Self:
@@ -140,34 +123,38 @@ class Manifest:
             FormatError: It is not a dataset manifest, or not in its canonical form.
             LimitError: It is larger than 512 MiB.
         """
-        record = Record(loads(data, where=where, max_bytes=MAX_MANIFEST, what="a dataset manifest"), where=where)
-        record.take_const("schema", MANIFEST_SCHEMA)
-        description = _description(record.take_record("description"))
-        files = tuple(_file(item, where=record.at("files")) for item in record.take_list("files"))
-        derived_from = record.take_strs("derived_from")
+        document = loads(data, where=where, max_bytes=MAX_MANIFEST, max_items=_MAX_VALUES, what="a dataset manifest")
+        record = Record(document, where=where)
+        more = record.take("schema") == RECORDS_SCHEMA
+        if not more:
+            record.take_const("schema", MANIFEST_SCHEMA)
+        description = description_from_json(record.take_record("description"), more=more)
+        files = tuple(file_from_json(item, where=record.at("files"), more=more) for item in record.take_list("files", max_items=MAX_FILES))
+        derived_from = _origins(record, more=more)
+        key_use = _key_use(record.take_record("leaf_key")) if more and "leaf_key" in record else None
+        if more and "warnings" in record:
+            record.take_strs("warnings", max_items=100)  # they follow from the rest, so the comparison below checks them
         record.done()
-        try:
-            for digest in derived_from:
-                parse_digest(digest)
-        except ValueError as error:
-            raise FormatError(record.at("derived_from"), str(error)) from None
         paths = [file.path for file in files]
         if not files or paths != sorted(set(paths)):
             raise FormatError(record.at("files"), "at least one file, each path once and sorted, was expected")
         if both := file_and_folder(paths):
             raise FormatError(record.at("files"), f"{both[:200]!r} cannot be a file and a folder")
-        manifest = cls(description=description, files=files, derived_from=derived_from)
+        manifest = cls(description=description, files=files, derived_from=derived_from, key_use=key_use)
         if manifest.to_bytes() != data:
-            raise FormatError(where, "the canonical form was expected: sorted keys, no spaces")
+            raise FormatError(
+                where, "the canonical form was expected: the lowest schema that fits, sorted keys, no spaces, every warning that is due"
+            )
         return manifest
 
     @classmethod
     @implements(evidences=("8.2",), limits="Nobody vouches for a manifest read this way; open_manifest checks who does.")
-    def load(cls, path: StrPath) -> Self:
+    def load(cls, path: StrPath, *, leaves: StrPath | None = None) -> Self:
         """Read a manifest without checking who vouches for it; see `open_manifest` for that.
 
         Args:
             path: The file.
+            leaves: Folder of its leaf files, by default ``PATH.leaves``; nothing there is read yet.
 
         Returns:
             The manifest.
@@ -177,9 +164,11 @@ class Manifest:
             LimitError: It is larger than 512 MiB.
             OSError: It cannot be read.
         """
-        return cls.from_bytes(read_bounded(path, limit=MAX_MANIFEST, what="a dataset manifest"), where=os.fspath(path))
+        where = os.fspath(path)
+        found = cls.from_bytes(read_bounded(path, limit=MAX_MANIFEST, what="a dataset manifest"), where=where)
+        return attrs.evolve(found, leaves=Path(f"{where}.leaves" if leaves is None else leaves))
 
-    @implements("8.2", "8.2.1", limits="The record is as true as what the caller stated.")
+    @implements("8.1.1", "8.2", "8.2.1", limits="The record is as true as what the caller stated.")
     def write(self, path: StrPath) -> None:
         """Write the manifest durably: the name holds the old manifest or this one.
 
@@ -190,8 +179,40 @@ class Manifest:
             FileExistsError: What lies there is no dataset manifest.
             OSError: The disk refused.
         """
-        refuse_foreign(path, mark=MANIFEST_SCHEMA.encode(), what="dataset manifest")
+        refuse_foreign(path, mark=_MARK, what="dataset manifest")
         replace(path, self.to_bytes())
+
+    def _needs_more(self) -> bool:
+        stated = has_more(self.description) or self.key_use is not None or any(origin.step for origin in self.derived_from)
+        return stated or any(file.records is not None for file in self.files)
+
+    def file(self, path: str) -> RecordedFile:
+        """Look one file up.
+
+        Args:
+            path: As it stands in the manifest.
+
+        Returns:
+            Its entry.
+
+        Raises:
+            KeyError: The manifest names no such file.
+        """
+        return self._by_path[path]
+
+    @functools.cached_property
+    def _by_path(self) -> dict[str, RecordedFile]:
+        return {file.path: file for file in self.files}
+
+    def recorded(self) -> Iterator[tuple[RecordedFile, FileRecords]]:
+        """Walk the files whose records were hashed.
+
+        Yields:
+            The file, and what is known of its records.
+        """
+        for file in self.files:
+            if file.records is not None:
+                yield file, file.records
 
 
 def file_and_folder(paths: Iterable[str]) -> str | None:
@@ -207,20 +228,30 @@ def _folders(path: str) -> Iterator[str]:
         at = path.find("/", at + 1)
 
 
-def _description(record: Record) -> Description:
-    obtained = parse_time(record.take_str("obtained", max_length=32), where=record.at("obtained"))
-    texts = {name: record.take_str(name) for name in ("name", "source", "licence", "notes")}
-    record.done()
-    try:
-        return Description(obtained=obtained, **texts)
-    except ValueError as error:
-        raise FormatError(record.where, str(error)) from None
+def _origins(record: Record, *, more: bool) -> tuple[Origin, ...]:
+    where = record.at("derived_from")
+    found = []
+    for item in record.take_list("derived_from"):
+        if more:
+            origin = Record(item, where=where)
+            digest, step = origin.take_str("digest", max_length=80), origin.take_str("step", max_length=200)
+            origin.done()
+        elif isinstance(item, str):
+            digest, step = item, ""
+        else:
+            raise FormatError(where, "an array of strings was expected")
+        try:
+            parse_digest(digest)
+            found.append(Origin(digest=digest, step=step))
+        except ValueError as error:
+            raise FormatError(where, str(error)) from None
+    return tuple(found)
 
 
-def _file(item: object, *, where: str) -> RecordedFile:
-    record = Record(item, where=where)
-    path = checked_name(record.take_str("path", max_length=MAX_PATH), where=where)
-    size = record.take_int("size")
-    sha256 = record.take_hex("sha256", length=32)
+def _key_use(record: Record) -> KeyUse:
+    keys = record.take_str("keys")
+    if keys not in {"one", "per-record"}:
+        raise FormatError(record.at("keys"), f"'one' or 'per-record' was expected, not {keys[:60]!r}")
+    check = record.take_hex("check", length=8 if keys == "one" else 0)
     record.done()
-    return RecordedFile(path=path, size=size, sha256=sha256)
+    return KeyUse(keys=keys, check=check)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files are cut into records, and how."""
+
+from collections.abc import Iterator, Mapping
+
+from lifeseal._io import Reader
+from lifeseal.errors import FormatError
+from lifeseal.provenance._lines import Batch, csv_records, lines
+from lifeseal.provenance._streams import Raw, Take, decompressed
+
+_TEXT = frozenset({"jsonl", "text", "csv", "lines"})
+FORMATS = _TEXT
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".txt": "text",
+    ".text": "text",
+    ".tsv": "text",
+    ".csv": "csv",
+}
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+
+def detect(path: str, more: Mapping[str, str]) -> str | None:
+    """Tell how a file is cut into records, by its name alone.
+
+    Args:
+        path: The file's path in the dataset.
+        more: Further endings, or others for the same ones.
+
+    Returns:
+        The format as a manifest writes it, or None for a file that is only hashed whole.
+    """
+    name = path.rpartition("/")[2].lower()
+    compression = next((word for ending, word in _COMPRESSIONS.items() if name.endswith(ending)), "")
+    if compression:
+        name = name.rpartition(".")[0]
+    endings = [name[at:] for at, letter in enumerate(name) if letter == "."]
+    form = next((found for ending in endings if (found := more.get(ending) or _SUFFIXES.get(ending))), None)
+    if form is None or (compression and form not in _COMPRESSIBLE):
+        return None
+    return f"{form}+{compression}" if compression else form
+
+
+_COMPRESSIBLE = _TEXT
+
+
+def is_plain_lines(form: str) -> bool:
+    """Tell whether a file can be cut at any line feed, so that parts of it can be hashed apart."""
+    return form in {"jsonl", "text", "lines"}
+
+
+def has_places(form: str) -> bool:
+    """Tell whether reading can start in the middle of the file."""
+    return form in _TEXT
+
+
+def cut(
+    form: str,
+    reader: Reader,
+    where: str,
+    *,
+    take: Take = None,
+    start: int = 0,
+    end: int | None = None,
+    number: int = 0,
+) -> Iterator[Batch]:
+    """Cut an opened file into records.
+
+    Args:
+        form: The format, as `detect` names it.
+        reader: The file.
+        where: Name for error messages.
+        take: Gets every byte of the file, in order; with ``start`` what is read from there.
+        start: Offset of the first record to read, for formats that have places.
+        end: Offset to end at.
+        number: Number of the first record to read.
+
+    Yields:
+        Records in order, and the offset of the first, if they have places.
+
+    Raises:
+        FormatError: The file is not what its format says, or of a format that is not known.
+        LimitError: A record is larger than 64 MiB.
+        MissingExtraError: A package that reads it is not installed.
+    """
+    kind, _, compression = form.partition("+")
+    if kind not in FORMATS:
+        raise FormatError(where, f"records of format {form!r} are not known to this version")
+    raw = Raw(reader, where, take=take, start=start, end=end)
+    stream = decompressed(raw, compression, where)
+    batches = lines(stream, where, utf8=kind != "lines", start=start, number=number)
+    if kind == "csv":
+        batches = csv_records(batches, where)
+    for records, first in batches:
+        yield records, None if compression else first
+    raw.drain()
