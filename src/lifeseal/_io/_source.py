@@ -172,21 +172,6 @@ class DiskSource:
         places = {given.parent.resolve() / given.name, given.resolve()}
         return frozenset(place.relative_to(folder).as_posix() for place in places if folder in place.parents)
 
-    def stamp(self, name: str) -> tuple[int, ...]:
-        """Tell what changes when a file's content does: device, inode, size, times of content and inode in nanoseconds.
-
-        Args:
-            name: Relative POSIX name.
-
-        Returns:
-            The five numbers. An equal stamp is a sign of equal content, and no proof.
-
-        Raises:
-            OSError: It is not there.
-        """
-        found = os.stat(name, dir_fd=self._root, follow_symlinks=False)
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
     def entries(self) -> Iterator[tuple[str, str]]:
         """Walk everything, also what `names` refuses.
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a recording has finished: kept beside the leaf files, so that the next one need not read it again.
 
-A line is a file's entry and its stamp: device, inode, size and times. It counts only while the stamp holds, and only if the file had been
+A line is a file's entry and its stamp: see `DiskSource.stamp`. It counts only while the stamp holds, and only if the file had been
 quiet for a while when it was read: a second change within one tick of the file system's clock shows in no stamp.
 """
 
@@ -14,7 +14,7 @@ from typing import Self
 import attrs
 
 from lifeseal._io import Appender, Record, canonical, loads, make_folder, read_bounded, replace
-from lifeseal.errors import FormatError, LifesealError
+from lifeseal.errors import LifesealError
 from lifeseal.provenance._entries import RecordedFile, file_from_json, file_to_json
 from lifeseal.provenance._leaves import open_leaves
 
@@ -23,7 +23,7 @@ _NAME, _LOCK = "recording", "recording.lock"
 _LIMIT = 1 << 30
 _QUIET = 2_000_000_000  # nanoseconds
 _SYNC = 1.0  # seconds
-_STAMP = 5
+_STAMP = 40
 
 
 @attrs.frozen(kw_only=True)
@@ -37,13 +37,13 @@ class Known:
     """
 
     file: RecordedFile
-    stamp: tuple[int, ...]
+    stamp: bytes
     read: int
 
     @property
     def quiet(self) -> bool:
         """Whether nobody had touched it shortly before, by the clock of this machine."""
-        return self.stamp[-1] + _QUIET <= self.read
+        return int.from_bytes(self.stamp[-8:], "big", signed=True) + _QUIET <= self.read
 
 
 class Journal:
@@ -131,11 +131,9 @@ class Journal:
             self.finished = True
             return
         file = file_from_json(record.take("file"), where="recording", more=True)
-        stamp = tuple(number for number in record.take_list("stamp") if isinstance(number, int))
+        stamp = record.take_hex("stamp", length=_STAMP)
         read = record.take_int("read")
         record.done()
-        if len(stamp) != _STAMP:
-            raise FormatError("recording", "a stamp of five numbers was expected")
         self.known[file.path] = Known(file=file, stamp=stamp, read=read)
 
     def still_there(self, known: Known) -> bool:
@@ -150,4 +148,4 @@ class Journal:
 
 
 def _line(known: Known) -> bytes:
-    return canonical({"file": file_to_json(known.file), "stamp": list(known.stamp), "read": known.read})
+    return canonical({"file": file_to_json(known.file), "stamp": known.stamp.hex(), "read": known.read})

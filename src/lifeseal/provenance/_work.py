@@ -65,20 +65,22 @@ class Recording:
         self._journal = journal
         self._found: dict[str, RecordedFile] = {}
         self._meter = Meter("recording", 0, progress)
+        self._sizes: dict[str, int] = {}
         self._started = time.time_ns()
 
     def run(self, previous: Manifest | None) -> tuple[RecordedFile, ...]:
         names = [(source, prefix, source.names()) for source, prefix in self._sources]
         self._refuse_too_much(names)
         stamps = {prefix + name: source.stamp(name) for source, prefix, there in names for name in there}
-        self._meter = Meter("recording", sum(stamp[2] for stamp in stamps.values()), self._progress)
+        self._sizes = {prefix + name: source.size(name) for source, prefix, there in names for name in there}
+        self._meter = Meter("recording", sum(self._sizes.values()), self._progress)
         self._reuse(stamps, previous)
         for source, prefix, there in names:
             todo = [name for name in there if prefix + name not in self._found]
             forms = {name: form for name in todo if self._records and (form := detect(name, self._records.formats))}
-            for group in self._groups([name for name in todo if name not in forms], prefix, stamps):
+            for group in self._groups([name for name in todo if name not in forms], prefix):
                 self._take(source, prefix, self._whole(source, group), stamps)
-            for entries in self._cut(source, prefix, forms, stamps):
+            for entries in self._cut(source, prefix, forms):
                 self._take(source, prefix, entries, stamps)
         self._meter.tell()
         return tuple(self._found[path] for path in sorted(self._found))
@@ -94,7 +96,7 @@ class Recording:
             if long is not None:
                 raise LimitError(f"{source.where}: {long[:80]!r}", limit=MAX_PATH, seen=len(prefix + long), unit="characters")
 
-    def _reuse(self, stamps: Mapping[str, tuple[int, ...]], previous: Manifest | None) -> None:
+    def _reuse(self, stamps: Mapping[str, bytes], previous: Manifest | None) -> None:
         """Take over what an interrupted run, or the one before, has read, as far as its stamp still holds."""
         if self._journal is None:
             return
@@ -108,21 +110,21 @@ class Recording:
         self._found = {path: known.file for path, known in kept.items()}
         self._meter.add(sum(file.size for file in self._found.values()))
 
-    def _take(self, source: DiskSource, prefix: str, entries: Iterable[RecordedFile], stamps: Mapping[str, tuple[int, ...]]) -> None:
+    def _take(self, source: DiskSource, prefix: str, entries: Iterable[RecordedFile], stamps: Mapping[str, bytes]) -> None:
         for entry in entries:
             path = prefix + entry.path
-            if source.stamp(entry.path) != stamps[path] or entry.size != stamps[path][2]:
+            if source.stamp(entry.path) != stamps[path]:
                 raise FormatError(f"{source.where}: {entry.path!r}", "changed while it was recorded")
             self._found[path] = attrs.evolve(entry, path=path)
             if self._journal is not None:
                 self._journal.add(Known(file=self._found[path], stamp=stamps[path], read=self._started))
 
-    def _groups(self, names: Sequence[str], prefix: str, stamps: Mapping[str, tuple[int, ...]]) -> Iterator[Sequence[str]]:
+    def _groups(self, names: Sequence[str], prefix: str) -> Iterator[Sequence[str]]:
         """Cut the work so that a journal has something to note before the end."""
         if self._journal is None:
             yield names
         else:
-            yield from in_batches(names, {name: stamps[prefix + name][2] for name in names}, files=_GROUP_FILES, size=_GROUP_BYTES)
+            yield from in_batches(names, {name: self._sizes[prefix + name] for name in names}, files=_GROUP_FILES, size=_GROUP_BYTES)
 
     def _whole(self, source: DiskSource, names: Sequence[str]) -> Iterator[RecordedFile]:
         before = self._meter.done
@@ -136,12 +138,10 @@ class Recording:
             yield RecordedFile(path=name, size=entry.size, sha256=entry.digest)
         self._meter.done = before + sum(entry.size for entry in found.values())
 
-    def _cut(
-        self, source: DiskSource, prefix: str, forms: Mapping[str, str], stamps: Mapping[str, tuple[int, ...]]
-    ) -> Iterator[Iterable[RecordedFile]]:
+    def _cut(self, source: DiskSource, prefix: str, forms: Mapping[str, str]) -> Iterator[Iterable[RecordedFile]]:
         if self._how is None:
             return
-        sizes = {name: stamps[prefix + name][2] for name in forms}
+        sizes = {name: self._sizes[prefix + name] for name in forms}
         if self._executor is None:
             for name, form in forms.items():
                 yield [record_file(source, name, form, self._how, self._meter.add)]
