@@ -13,6 +13,7 @@ attestation.TrustedCertificates.from_files(roots, *, san=None, at=None, tsa=())
 attestation.any_of(*policies)
 attestation.all_of(*policies)
 attestation.threshold(k, *policies)
+attestation.PolicyFile.load(path)
 attestation.Waiver(covers, allows, reason, owner, expires, risk)
 signing.sign(model, *, signer, out=None, hash="sha256", shard_size=None, ignore=(), timestamp=None, digests=None, previous=None, executor=None, progress=None) -> Bundle
 signing.digest(model, *, files=None, hash="sha256", shard_size=None) -> Digests
@@ -55,7 +56,6 @@ WAITING_WHOLE = (
     "attestation.SigstoreSigner",
     "attestation.MldsaSigner",
     "attestation.TrustedIdentity",
-    "attestation.PolicyFile",
     "attestation.Withdrawals",
     "serialization.convert",
     "provenance.checked",

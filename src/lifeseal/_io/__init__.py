@@ -25,10 +25,12 @@ from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
 from lifeseal._io._source import WRITTEN, DiskSource, Reader, Source, checked_name
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, loads, parse_hex, take_out
+from lifeseal._io._toml import MAX_TOML, Table, load_toml
 
 __all__ = [
     "DIGEST_SIZES",
     "HASHES",
+    "MAX_TOML",
     "TAKEN_OUT",
     "WRITTEN",
     "Appender",
@@ -46,6 +48,7 @@ __all__ = [
     "Secret",
     "Source",
     "StrPath",
+    "Table",
     "available_cores",
     "canonical",
     "checked_name",
@@ -53,6 +56,7 @@ __all__ = [
     "encode_base64",
     "hash_files",
     "in_batches",
+    "load_toml",
     "loads",
     "make_folder",
     "new_hasher",

@@ -16,6 +16,7 @@ from lifeseal.attestation._certificates import CertificateSigner, TrustedCertifi
 from lifeseal.attestation._combine import all_of, any_of, threshold
 from lifeseal.attestation._keys import KEY_ALGORITHMS, KeyAlgorithm, KeySigner, TrustedKey, generate_key
 from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, Timestamper, open_statement, sign_statement
+from lifeseal.attestation._policy_file import PolicyFile
 from lifeseal.attestation._statement import Statement, Subject, parse_digest
 from lifeseal.attestation._waiver import FAULTS, Fault, Waiver, parse_time
 
@@ -31,6 +32,7 @@ __all__ = [
     "KeyMaterial",
     "KeySigner",
     "Policy",
+    "PolicyFile",
     "Purpose",
     "Signer",
     "SignerInfo",

@@ -144,6 +144,8 @@ def open_statement(signed: Bundle | Sequence[Bundle], *, policy: Policy, purpose
     except (PolicyError, SignatureError) as error:
         error.args = (f"{where}: {error}",)
         raise
+    except FormatError as error:
+        raise FormatError(f"{where}, {error.where}", error.wanted) from None
     statement = Statement.from_bytes(envelope.payload, where=f"{where}, payload")
     if statement.predicate_type != purpose.predicate_type:
         raise PolicyError(

@@ -13,6 +13,7 @@ import click
 from lifeseal.cli._models import load_signer
 from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode, same_file
 from lifeseal.cli._output import Output, counted
+from lifeseal.cli._verify import load_policy, unused
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -170,22 +171,24 @@ def leaf_key_from(path: Path | None) -> bytes | None:
 @click.argument("manifest", type=PATH)
 @click.argument("path", required=False, type=PATH)
 @click.option("--key", type=PATH, help="Public key that must have signed the manifest (PEM).")
+@click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
 @click.option("--signature", type=PATH, help="The signature; by default MANIFEST.sig.")
 @click.option("--unsigned", is_flag=True, help="Compare the data with a manifest that nobody vouches for.")
 @common
-def verify(output: Output, *, manifest: Path, path: Path | None, key: Path | None, signature: Path | None, unsigned: bool) -> None:
+def verify(
+    output: Output, *, manifest: Path, path: Path | None, key: Path | None, policy_file: Path | None, signature: Path | None, unsigned: bool
+) -> None:
     """Check who vouches for MANIFEST and, if PATH is given, that the data is what it records."""
-    from lifeseal import attestation, provenance
+    from lifeseal import provenance
 
-    if (key is None) != unsigned:
-        raise click.UsageError("say whom to trust with --key, or --unsigned for nobody")
+    if (key is None and policy_file is None) != unsigned:
+        raise click.UsageError("say whom to trust with --key or --policy, or --unsigned for nobody")
     if unsigned and path is None:
         raise click.UsageError("without a signature there is only the data to compare: give PATH")
-    if key is None:
-        found = provenance.Manifest.load(manifest)
-    else:
-        found = provenance.open_manifest(manifest, policy=attestation.TrustedKey.from_file(key), signature=signature)
-    lines = [f"{manifest}: {'unsigned' if key is None else 'signed by the key given'}", f"digest    {found.digest}"]
+    policy = None if unsigned else load_policy(key=key, file=policy_file)
+    found = provenance.Manifest.load(manifest) if policy is None else provenance.open_manifest(manifest, policy=policy, signature=signature)
+    vouched = "unsigned" if policy is None else "signed by the key given" if key is not None else "signed as the policy asks"
+    lines = [f"{manifest}: {vouched}", f"digest    {found.digest}", *(unused(policy) if policy is not None else ())]
     lines += [f"source    {found.description.source} ({found.description.licence})"]
     if path is not None:
         with output.progress() as progress:
@@ -195,7 +198,7 @@ def verify(output: Output, *, manifest: Path, path: Path | None, key: Path | Non
     document: dict[str, object] = {
         "manifest": str(manifest),
         "digest": found.digest,
-        "signed": key is not None,
+        "signed": policy is not None,
         "data_compared": path is not None,
         "files": len(found.files),
         "bytes": found.size,

@@ -12,6 +12,7 @@ from lifeseal.cli._models import load_signer
 from lifeseal.cli._options import PATH, common, examples, same_file
 from lifeseal.cli._output import Declined, Output, Refused, counted, on_terminal, printable
 from lifeseal.cli._vault import root_options
+from lifeseal.cli._verify import load_policy, unused
 
 if TYPE_CHECKING:
     from lifeseal.disposal import Disposal, Plan, Trigger
@@ -104,24 +105,29 @@ def certificate() -> None:
     ),
 )
 @click.argument("file", type=PATH)
-@click.option("--key", required=True, type=PATH, help="Public key that must have signed it (PEM).")
+@click.option("--key", type=PATH, help="Public key that must have signed it (PEM).")
+@click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
 @click.option("--vault", type=PATH, metavar="DIR", help="Compare it with the vault it speaks of.")
 @root_options
 @common
-def verify(output: Output, *, file: Path, key: Path, vault: Path | None, root: "FileRoot | None") -> None:
+def verify(output: Output, *, file: Path, key: Path | None, policy_file: Path | None, vault: Path | None, root: "FileRoot | None") -> None:
     """Check who signed a disposal certificate and, with --vault, that the vault refuses what it names."""
-    from lifeseal import attestation, disposal
+    from lifeseal import disposal
     from lifeseal.erasure import Vault
 
-    found = disposal.open_certificate(file, policy=attestation.TrustedKey.from_file(key))
+    policy = load_policy(key=key, file=policy_file)
+    found = disposal.open_certificate(file, policy=policy)
     if vault is not None and root is not None:
         with Vault.open(vault, root=root, at_least=None) as opened:
             disposal.confirm(found, opened)
-    signer = "" if found.signer is None else found.signer.fingerprint
-    document: dict[str, object] = {"certificate": str(file), "signer": signer, "vault_compared": vault is not None}
+    who, clause = ("", "") if found.signer is None else (found.signer.fingerprint, found.signer.clause)
+    document: dict[str, object] = {"certificate": str(file), "signer": who, "clause": clause, "vault_compared": vault is not None}
     compared = "; the vault refuses what it names" if vault is not None else ""
-    lines = (f"{file}: signed by the key given{compared}", f"signer       key {signer}", *_lines(found.disposal))
-    output.result("certificate-verify", document | _document(found.disposal), lines)
+    lines = [f"{file}: signed by the key given{compared}", f"signer       key {who}"]
+    if policy_file is not None:
+        lines = [f"{file}: signed as the policy asks{compared}", f"signer       {who}", f"accepted     {clause}", *unused(policy)]
+    lines += _lines(found.disposal)
+    output.result("certificate-verify", document | _document(found.disposal), tuple(lines))
 
 
 def _refuse_unwritable(out: Path, *inputs: Path | None, force: bool) -> None:

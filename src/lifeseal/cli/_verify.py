@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         "lifeseal verify model/ --key release.pub",
         "lifeseal verify model/ --key release.pub --expect sha256:9f86…",
         "lifeseal verify model/ --ca root.pem --san builder@example.org",
+        "lifeseal verify model/ --policy trust.toml",
     )
 )
 @click.argument("model", type=PATH)
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--san", metavar="NAME", help="With --ca: DNS name, e-mail address or URI that the signer's certificate must carry.")
 @click.option("--at", metavar="TIME", help="With --ca: judge as of this time, 2026-12-31T23:59:59Z, not now.")
 @click.option("--tsa", type=PATH, multiple=True, help="Root of a timestamp authority that is believed (PEM), and certificates below it. Repeatable.")
+@click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
 @click.option("--signature", type=PATH, multiple=True, help="The signature; by default MODEL/model.sig, or MODEL.sig beside a file. Repeatable.")
 @click.option("--expect", metavar="DIGEST", help="Root digest that the model must have, sha256:…")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model. Repeatable.")
@@ -45,6 +47,7 @@ def verify(
     san: str | None,
     at: str | None,
     tsa: tuple[Path, ...],
+    policy_file: Path | None,
     signature: tuple[Path, ...],
     expect: str | None,
     ignore: tuple[str, ...],
@@ -52,14 +55,14 @@ def verify(
     links: str,
     waiver: Path | None,
 ) -> None:
-    """Check that MODEL is exactly what the holder of the key, or of a certificate under the root, signed.
+    """Check that MODEL is exactly what the holder of the key, of a certificate under the root, or whom the policy names, signed.
 
     A report on this moment: a program that loads the files afterwards reads them again, unchecked. To load what was checked, use
     lifeseal.signing.open_model and lifeseal.loading.
     """
     from lifeseal import attestation, signing
 
-    policy = load_policy(key, ca, san, at, tsa)
+    policy = load_policy(key=key, ca=ca, san=san, at=at, tsa=tsa, file=policy_file)
     exception = None if waiver is None else attestation.Waiver.load(waiver)
     with output.progress() as progress:
         found = signing.verify(
@@ -90,24 +93,35 @@ def verify(
         "time": None if found.signer is None or found.signer.time is None else found.signer.time.isoformat(),
         "not_covered": list(found.not_covered),
         "revocation": "not consulted",
+        "unused_signers": list(policy.unused) if isinstance(policy, attestation.PolicyFile) else [],
     }
-    kind = "" if found.signer is None else found.signer.name if found.signer.kind == "certificate" else found.signer.kind
-    who = f"{kind} {signer}" if signer else f"nobody: waived by {found.waiver.owner if found.waiver else ''}"
+    bare = found.signer is not None and found.signer.clause == found.signer.name
+    called = "" if found.signer is None else found.signer.kind if bare else found.signer.name
+    who = f"{called} {signer}" if signer else f"nobody: waived by {found.waiver.owner if found.waiver else ''}"
     lines = [f"{model}: as it was signed" if signer else f"{model}: unsigned, accepted by waiver"]
     lines += [
         f"signer    {who}",
         f"model     {found.subject.digest}",
         f"compared  {counted(found.files, 'file')}, {counted(found.size, 'byte')}, {found.hash}",
     ]
-    lines += [f"accepted  {found.signer.clause}"] if found.signer is not None and found.signer.kind != "key" else []
+    lines += [f"accepted  {found.signer.clause}"] if found.signer is not None and not bare else []
     lines += [f"signed    at {found.signer.time.isoformat()} or before, as a trusted authority attests"] if found.signer and found.signer.time else []
     lines += [f"note      {text}" for text in found.signer.notes] if found.signer is not None else []
+    lines += unused(policy)
     lines += [f"left out  {', '.join(found.ignored)}"] if found.ignored else []
     lines += [f"unsigned  {', '.join(found.unsigned)}"] if found.unsigned else []
     output.result("verify", document, tuple(lines))
 
 
-def load_policy(key: Path | None, ca: tuple[Path, ...], san: str | None, at: str | None, tsa: tuple[Path, ...]) -> "Policy":
+def load_policy(
+    *,
+    key: Path | None = None,
+    ca: tuple[Path, ...] = (),
+    san: str | None = None,
+    at: str | None = None,
+    tsa: tuple[Path, ...] = (),
+    file: Path | None = None,
+) -> "Policy":
     """Read whom to trust.
 
     Args:
@@ -116,22 +130,37 @@ def load_policy(key: Path | None, ca: tuple[Path, ...], san: str | None, at: str
         san: Name that a certificate must carry.
         at: Time to judge certificates by.
         tsa: Roots of timestamp authorities.
+        file: A policy file.
 
     Returns:
         The policy.
 
     Raises:
-        click.UsageError: Not exactly one of key and roots was given, or a certificate's options without roots.
+        click.UsageError: Not exactly one of key, roots and file was given, or a certificate's options without roots.
         FormatError: A file or the time is not what was expected.
         OSError: A file cannot be read.
     """
     from lifeseal import attestation
 
-    if (key is None) == (not ca):
-        raise click.UsageError("whom do you trust? exactly one of --key and --ca was expected; nobody is trusted by default")
+    if sum((key is not None, bool(ca), file is not None)) != 1:
+        raise click.UsageError(
+            "whom do you trust? one of the options for it was expected, as --key or --policy, and one only; nobody is trusted by default"
+        )
+    if not ca and (san is not None or at is not None):
+        raise click.UsageError("--san and --at are about certificates, and need --ca")
     if key is not None:
-        if san is not None or at is not None:
-            raise click.UsageError("--san and --at are about certificates, and need --ca")
         return attestation.TrustedKey.from_file(key, tsa=tsa)
+    if file is not None:
+        if tsa:
+            raise click.UsageError("--tsa does not go with --policy, where each signer's entry says which timestamp authorities it believes")
+        return attestation.PolicyFile.load(file)
     time = None if at is None else attestation.parse_time(at, where="--at")
     return attestation.TrustedCertificates.from_files(ca, san=san, at=time, tsa=tsa)
+
+
+def unused(policy: "Policy") -> list[str]:
+    """Say which signers a policy file names and trusts for nothing."""
+    from lifeseal import attestation
+
+    names = policy.unused if isinstance(policy, attestation.PolicyFile) else ()
+    return [f"note      the policy trusts signer {name!r} for nothing" for name in names]

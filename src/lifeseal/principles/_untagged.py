@@ -19,6 +19,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.attestation.CertificateSigner.sign": _PART,
         "lifeseal.attestation.KeySigner.sign": _PART,
         "lifeseal.attestation.Policy.check": _PROTOCOL,
+        "lifeseal.attestation.PolicyFile.check": _PART,
         "lifeseal.attestation.Signer.sign": _PROTOCOL,
         "lifeseal.attestation.Statement.from_bytes": _MEMORY,
         "lifeseal.attestation.Statement.to_bytes": _MEMORY,
