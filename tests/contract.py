@@ -28,7 +28,8 @@ serialization.load(path, *, framework="numpy", names=None) -> dict
 serialization.validate(path) -> Header
 provenance.record(paths, *, description, records=None, leaf_key=None, derived_from=(), previous=None, executor=None, progress=None) -> Manifest
 provenance.sign(manifest, *, signer) -> Bundle
-provenance.verify(manifest, root, *, sample=None, progress=None) -> DataVerification
+provenance.verify(manifest, root, *, sample=None, leaf_key=None, progress=None) -> DataVerification
+provenance.checked(manifest, path, *, start=0, part=(0, 1), leaf_key=None) -> Iterator
 erasure.Vault.create(path, *, root)
 erasure.Vault.open(path, *, root, at_least=None)
 erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None) -> SealedAsset
@@ -47,7 +48,6 @@ WAITING = {
     "signing.open_model": {"withdrawals"},
     "signing.verify": {"withdrawals"},
     "serialization.save": {"max_shard_size"},
-    "provenance.verify": {"sample"},
     "evidence.Log": {"key"},
     "evidence.start": {"key"},
 }
@@ -58,7 +58,6 @@ WAITING_WHOLE = (
     "attestation.TrustedIdentity",
     "attestation.Withdrawals",
     "serialization.convert",
-    "provenance.checked",
     "provenance.diff",
     "provenance.prove",
     "provenance.check_proof",

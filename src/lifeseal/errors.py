@@ -90,6 +90,7 @@ class DigestMismatchError(UntrustedError):
         changed: Names whose content differs.
         missing: Names that were signed or recorded and are not there.
         extra: Names that are there and were not signed or recorded.
+        record: Number of the first record that differs, counted from 0 in the one file that changed, where it is known.
     """
 
     def __init__(
@@ -99,15 +100,18 @@ class DigestMismatchError(UntrustedError):
         changed: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
         extra: tuple[str, ...] = (),
+        record: int | None = None,
     ) -> None:
         parts = [
             f"{len(names)} {word}: {_some(names)}" for word, names in (("changed", changed), ("missing", missing), ("not signed for", extra)) if names
         ]
+        parts += [f"record {record} is the first that differs"] if record is not None else []
         super().__init__(f"{where}: {'; '.join(parts) or 'content differs'}")
         self.where = where
         self.changed = changed
         self.missing = missing
         self.extra = extra
+        self.record = record
 
 
 class PolicyError(UntrustedError):

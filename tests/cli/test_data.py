@@ -70,3 +70,27 @@ def test_a_file_that_is_not_what_it_should_be_leaves_nothing(cli, lines, tmp_pat
     answer = cli("data", "record", lines, "--out", tmp_path / "m.json", "--records")
     assert (answer.code, (tmp_path / "m.json").exists()) == (2, False)
     assert "'b.txt', record 0: not UTF-8" in answer.err
+
+
+def test_a_sample_is_compared_and_says_what_it_is_worth(cli, lines, tmp_path):
+    out = tmp_path / "m.json"
+    assert cli("data", "record", lines, "--out", out, "--records").code == 0
+    answer = cli("data", "verify", out, lines, "--unsigned", "--sample", "300")
+    assert (answer.code, "compared  300 of 2002 records" in answer.out, "at most 0.99% of them differ" in answer.out) == (0, True, True)
+    document = cli("data", "verify", out, lines, "--unsigned", "--sample", "300", "--json").document
+    assert (document["sample"]["unit"], document["sample"]["checked"], document["data_compared"]) == ("records", 300, True)
+    content = (lines / "a.jsonl").read_bytes()
+    (lines / "a.jsonl").write_bytes(content.swapcase())
+    refused = cli("data", "verify", out, lines, "--unsigned", "--sample", "2002")
+    assert (refused.code, "1 changed: 'a.jsonl'; record 0 is the first that differs" in refused.err) == (1, True)
+    assert cli("data", "verify", out, "--key", "k", "--sample", "3").code == 2
+
+
+def test_a_sample_of_keyed_records_takes_the_key_from_a_file(cli, lines, tmp_path):
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    out = tmp_path / "m.json"
+    assert cli("data", "record", lines, "--out", out, "--records", "--leaf-key-file", tmp_path / "key").code == 0
+    ask = ("data", "verify", out, lines, "--unsigned", "--sample", "3")
+    assert cli(*ask, "--leaf-key-file", tmp_path / "key").code == 0
+    assert cli(*ask).code == 2
+    assert "recorded with a leaf key" in cli(*ask).err

@@ -165,7 +165,7 @@ def leaf_key_from(path: Path | None) -> bytes | None:
     short_help="Check a manifest's signature, and the data against it.",
     epilog=examples(
         "lifeseal data verify reviews.json reviews/ --key release.pub",
-        "lifeseal data verify reviews.json reviews/ --unsigned",
+        "lifeseal data verify reviews.json reviews/ --unsigned --sample 300",
     ),
 )
 @click.argument("manifest", type=PATH)
@@ -174,27 +174,47 @@ def leaf_key_from(path: Path | None) -> bytes | None:
 @click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
 @click.option("--signature", type=PATH, help="The signature; by default MANIFEST.sig.")
 @click.option("--unsigned", is_flag=True, help="Compare the data with a manifest that nobody vouches for.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Compare only N records (or files, where not all have records), drawn at random.")
+@click.option("--leaf-key-file", type=PATH, metavar="FILE", help="With --sample: the key of keyed leaves; - reads standard input.")
 @common
 def verify(
-    output: Output, *, manifest: Path, path: Path | None, key: Path | None, policy_file: Path | None, signature: Path | None, unsigned: bool
+    output: Output,
+    *,
+    manifest: Path,
+    path: Path | None,
+    key: Path | None,
+    policy_file: Path | None,
+    signature: Path | None,
+    unsigned: bool,
+    sample: int | None,
+    leaf_key_file: Path | None,
 ) -> None:
     """Check who vouches for MANIFEST and, if PATH is given, that the data is what it records."""
     from lifeseal import provenance
 
     if (key is None and policy_file is None) != unsigned:
         raise click.UsageError("say whom to trust with --key or --policy, or --unsigned for nobody")
+    if path is None and (sample is not None or leaf_key_file is not None):
+        raise click.UsageError("--sample and --leaf-key-file are about the data: give PATH")
     if unsigned and path is None:
         raise click.UsageError("without a signature there is only the data to compare: give PATH")
     policy = None if unsigned else load_policy(key=key, file=policy_file)
     found = provenance.Manifest.load(manifest) if policy is None else provenance.open_manifest(manifest, policy=policy, signature=signature)
     vouched = "unsigned" if policy is None else "signed by the key given" if key is not None else "signed as the policy asks"
     lines = [f"{manifest}: {vouched}", f"digest    {found.digest}", *(unused(policy) if policy is not None else ())]
+    drawn = None
     lines += [f"source    {found.description.source} ({found.description.licence})"]
     if path is not None:
         with output.progress() as progress:
-            compared = provenance.verify(found, path, progress=progress)
-        lines[0] += "; the data is as recorded"
-        lines.append(f"compared  {counted(compared.files, 'file')}, {counted(compared.size, 'byte')}")
+            compared = provenance.verify(found, path, sample=sample, leaf_key=leaf_key_from(leaf_key_file), progress=progress)
+        drawn = compared.sample
+        if drawn is None:
+            lines[0] += "; the data is as recorded"
+            lines.append(f"compared  {counted(compared.files, 'file')}, {counted(compared.size, 'byte')}")
+        else:
+            lines[0] += "; the sample is as recorded"
+            lines.append(f"compared  {drawn.checked} of {drawn.total} {drawn.unit}")
+            lines.append(f"so        with 95 % confidence at most {drawn.at_most:.2%} of them differ")
     document: dict[str, object] = {
         "manifest": str(manifest),
         "digest": found.digest,
@@ -202,5 +222,6 @@ def verify(
         "data_compared": path is not None,
         "files": len(found.files),
         "bytes": found.size,
+        "sample": None if drawn is None else {"unit": drawn.unit, "checked": drawn.checked, "total": drawn.total, "at_most": drawn.at_most},
     }
     output.result("data-verify", document, tuple(lines))

@@ -8,7 +8,7 @@
 
 from lifeseal.principles._catalogue import Judgement, Principle, Provision, find, judgements, principles, provisions
 from lifeseal.principles._events import Event, Fact, Sink, announce, note, now, set_process_sink, sink_for_block
-from lifeseal.principles._tags import Level, Primitive, Tag, implements, primitives, public_callables, tag_of, untagged
+from lifeseal.principles._tags import Level, Primitive, Tag, implements, primitives, public_callables, refused, tag_of, untagged
 from lifeseal.principles._untagged import UNTAGGED
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "principles",
     "provisions",
     "public_callables",
+    "refused",
     "set_process_sink",
     "sink_for_block",
     "tag_of",

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import attrs
 
 from lifeseal.principles._catalogue import find
-from lifeseal.principles._events import Event, collecting, now, send
+from lifeseal.principles._events import Event, Fact, collecting, now, send
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +104,25 @@ def implements(*ids: str, limits: str, evidences: Sequence[str] = ()) -> Callabl
         return run
 
     return decorate
+
+
+def refused(function: object, error: BaseException, **facts: Fact) -> None:
+    """Record that a tagged call, which has returned, refused what came later: of an iterator, say.
+
+    Args:
+        function: The tagged function.
+        error: What is about to be raised.
+        facts: As for `note`.
+    """
+    primitive = tag_of(function)
+    if primitive is None:
+        raise ValueError("a tagged function was expected")
+    provisions = tuple(tag.provision for tag in primitive.tags)
+    event = Event(time=now(), primitive=primitive.name, outcome="fail", error=type(error).__name__, provisions=provisions, facts=dict(facts))
+    try:
+        send(event)
+    except Exception as second:  # noqa: BLE001 - the first error is the one to report; it names the second
+        error.add_note(f"and this failure could not be logged: {second}")
 
 
 def tag_of(function: object) -> Primitive | None:

@@ -18,16 +18,18 @@ provenance.verify(manifest, "reviews/")
 ```
 """
 
+from lifeseal.provenance._checked import CheckedRecords, checked
 from lifeseal.provenance._description import Description, Origin, Sensitivity
 from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
 from lifeseal.provenance._keys import LeafKey
 from lifeseal.provenance._manifest import KeyUse, Manifest
 from lifeseal.provenance._record import record
 from lifeseal.provenance._sign import open_manifest, sign
-from lifeseal.provenance._verify import DataVerification, verify
+from lifeseal.provenance._verify import DataVerification, Sample, verify
 from lifeseal.provenance._work import Records
 
 __all__ = [
+    "CheckedRecords",
     "Column",
     "DataVerification",
     "Description",
@@ -38,8 +40,10 @@ __all__ = [
     "Origin",
     "RecordedFile",
     "Records",
+    "Sample",
     "Sensitivity",
     "SetRoot",
+    "checked",
     "open_manifest",
     "record",
     "sign",

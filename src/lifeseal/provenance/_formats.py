@@ -52,7 +52,7 @@ def is_plain_lines(form: str) -> bool:
 
 def has_places(form: str) -> bool:
     """Tell whether reading can start in the middle of the file."""
-    return form in _TEXT
+    return form in _TEXT  # with a compression the name is another
 
 
 def cut(
@@ -64,6 +64,7 @@ def cut(
     start: int = 0,
     end: int | None = None,
     number: int = 0,
+    strict: bool = True,
 ) -> Iterator[Batch]:
     """Cut an opened file into records.
 
@@ -75,6 +76,7 @@ def cut(
         start: Offset of the first record to read, for formats that have places.
         end: Offset to end at.
         number: Number of the first record to read.
+        strict: Refuse text that is not UTF-8; where leaves are compared, that is done by them.
 
     Yields:
         Records in order, and the offset of the first, if they have places.
@@ -89,7 +91,7 @@ def cut(
         raise FormatError(where, f"records of format {form!r} are not known to this version")
     raw = Raw(reader, where, take=take, start=start, end=end)
     stream = decompressed(raw, compression, where)
-    batches = lines(stream, where, utf8=kind != "lines", start=start, number=number)
+    batches = lines(stream, where, utf8=strict and kind != "lines", start=start, number=number)
     if kind == "csv":
         batches = csv_records(batches, where)
     for records, first in batches:

@@ -1,54 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing a dataset with its manifest."""
+"""Comparing a dataset with its manifest: all of it, or a sample."""
+
+from random import SystemRandom
 
 import attrs
 
 from lifeseal._io import DiskSource, ProgressCallback, StrPath, hash_files
 from lifeseal.errors import DigestMismatchError
 from lifeseal.principles import implements, note
+from lifeseal.provenance._checked import CheckedRecords
+from lifeseal.provenance._formats import has_places
+from lifeseal.provenance._keys import LeafKey
 from lifeseal.provenance._manifest import Manifest
+
+CONFIDENCE = 0.95
+
+
+@attrs.frozen(kw_only=True)
+class Sample:
+    """What a sample says about the whole.
+
+    Attributes:
+        unit: What was drawn: ``records``, or ``files`` where not every file's records can be read singly.
+        checked: How many were drawn and compared; each was as likely as any other.
+        total: How many there are.
+    """
+
+    unit: str
+    checked: int
+    total: int
+
+    @property
+    def at_most(self) -> float:
+        """Share of units that may differ: were it more, so clean a sample would have had a chance of less than 1 in 20."""
+        return self.bound(CONFIDENCE)
+
+    def bound(self, confidence: float) -> float:
+        """Tell how large a share of units may differ, at another confidence.
+
+        Args:
+            confidence: Above 0 and below 1.
+
+        Returns:
+            The share: 1 - (1 - confidence) ** (1 / checked), or 0 if all were compared.
+        """
+        return 0.0 if self.checked == self.total else 1 - (1 - confidence) ** (1 / self.checked)
 
 
 @attrs.frozen(kw_only=True)
 class DataVerification:
-    """What a whole verification of a dataset established.
+    """What a verification of a dataset established.
 
     Attributes:
         digest: The manifest's digest.
-        files: Files whose content was compared.
-        size: Bytes that were compared.
+        files: Files whose content was compared; with a sample of records, files there are.
+        size: Bytes of these files.
+        sample: If only a sample was compared, what that says; names and sizes of all files were compared all the same.
     """
 
     digest: str
     files: int
     size: int
+    sample: Sample | None = None
 
 
 @implements(
     "5.4.1",
     evidences=("2.5", "5.2"),
-    limits="It finds every change since recording; it cannot find poison that was there when the data was recorded.",
+    limits="It finds every change since recording, or with a sample a stated share of it; it cannot find poison that was there when the "
+    "data was recorded.",
 )
-def verify(manifest: Manifest, root: StrPath, *, progress: ProgressCallback = None) -> DataVerification:
-    """Read a whole dataset and compare it with its manifest.
+def verify(
+    manifest: Manifest, root: StrPath, *, sample: int | None = None, leaf_key: LeafKey | None = None, progress: ProgressCallback = None
+) -> DataVerification:
+    """Read a whole dataset, or a sample of it, and compare it with its manifest.
 
-    Names and sizes are compared before anything is hashed.
+    Names and sizes of all files are compared before anything is hashed.
 
     Args:
         manifest: What it should be.
         root: The folder (or lone file) that was recorded.
+        sample: Compare only so many records, drawn at random; or so many files, where not every file's records can be read singly.
+        leaf_key: For a sample of records: the key that was recorded with, if there was one.
         progress: Called about five times a second; raising from it stops the work.
 
     Returns:
-        What was established.
+        What was established; with a sample, how sure that is.
 
     Raises:
-        DigestMismatchError: Files are missing, extra or changed; lists them.
+        CredentialError: This is not the key that was recorded with.
+        DigestMismatchError: Files are missing, extra or changed, or a record is; lists them.
         FormatError: A link or special file lies there, or a file changed while it was read.
         OSError: Something cannot be read.
+        TamperedError: A leaf file was changed.
+        ValueError: ``sample`` is less than 1.
     """
+    if sample is not None and sample < 1:
+        raise ValueError(f"sample= is at least 1, not {sample}")
     wanted = {file.path: file for file in manifest.files}
-    note(subject=manifest.digest, files=len(wanted))
+    note(subject=manifest.digest, files=len(wanted), sample=sample)
     with DiskSource(root) as source:
         there = source.names()
         missing = tuple(sorted(wanted.keys() - set(there)))
@@ -56,8 +106,24 @@ def verify(manifest: Manifest, root: StrPath, *, progress: ProgressCallback = No
         resized = tuple(name for name in there if name in wanted and source.size(name) != wanted[name].size)
         if missing or extra or resized:
             raise DigestMismatchError(source.where, changed=resized, missing=missing, extra=extra)
-        found = hash_files(source, list(wanted), progress=progress, phase="verifying")
-        changed = tuple(name for name, file in wanted.items() if found[name].digest != file.sha256)
+        names, drawn = list(wanted), None
+        if sample is not None:
+            if all(file.records is not None and has_places(file.records.format) for file in manifest.files) and manifest.records:
+                drawn = _compare_records(manifest, root, sample, leaf_key)
+                return DataVerification(digest=manifest.digest, files=len(wanted), size=manifest.size, sample=drawn)
+            names = sorted(SystemRandom().sample(names, min(sample, len(names))))
+            drawn = Sample(unit="files", checked=len(names), total=len(wanted))
+        found = hash_files(source, names, progress=progress, phase="verifying")
+        changed = tuple(name for name in names if found[name].digest != wanted[name].sha256)
         if changed:
             raise DigestMismatchError(source.where, changed=changed)
-    return DataVerification(digest=manifest.digest, files=len(found), size=sum(entry.size for entry in found.values()))
+    return DataVerification(digest=manifest.digest, files=len(found), size=sum(entry.size for entry in found.values()), sample=drawn)
+
+
+def _compare_records(manifest: Manifest, root: StrPath, sample: int, leaf_key: LeafKey | None) -> Sample:
+    total = manifest.records
+    with CheckedRecords.open(manifest, root, leaf_key=leaf_key) as records:
+        # In order, so that the disk is read in one direction.
+        for number in sorted(SystemRandom().sample(range(total), min(sample, total))):
+            records[number]
+    return Sample(unit="records", checked=min(sample, total), total=total)
