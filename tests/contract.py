@@ -47,7 +47,6 @@ disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 WAITING = {
     "signing.open_model": {"withdrawals"},
     "signing.verify": {"withdrawals"},
-    "serialization.save": {"max_shard_size"},
     "evidence.Log": {"key"},
     "evidence.start": {"key"},
 }

@@ -5,6 +5,7 @@ Source: safetensors 0.8, README "Format" and ``safetensors/src/tensor.rs``.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -20,8 +21,7 @@ LENGTH_SIZE: Final = 8
 _MAX_DIMENSIONS: Final = 64
 _MAX_NAME: Final = 4096
 _MAX_ITEMS: Final = 1 << 63
-_SPACE: Final = 0x20
-_DELETE: Final = 0x7F
+_ODD_LETTER: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 BITS: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -174,7 +174,7 @@ def checked_tensor_name(name: str, *, where: str) -> str:
     """
     if len(name) > _MAX_NAME:
         raise FormatError(where, f"a tensor's name has {len(name)} characters, more than {_MAX_NAME}")
-    if any(ord(letter) < _SPACE or ord(letter) == _DELETE or 0xD800 <= ord(letter) <= 0xDFFF for letter in name):  # noqa: PLR2004 - surrogates
+    if _ODD_LETTER.search(name):
         raise FormatError(where, f"the tensor's name {name[:60]!r} holds control characters or half of a surrogate pair")
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
         raise FormatError(where, f"the tensor's name {name[:60]!r} could be taken for a path")
