@@ -232,7 +232,7 @@ def test_tensors_go_to_as_many_files_as_the_bound_asks_for(tmp_path, bound, file
     serialization.save(TENSORS, tmp_path / "model.safetensors", metadata={"k": "v"}, max_shard_size=bound)
     written = sorted(path.name for path in tmp_path.glob("*.safetensors"))
     if files == 1:
-        assert sorted(os.listdir(tmp_path)) == ["model.safetensors"]
+        assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
         found = serialization.load(tmp_path / "model.safetensors")
     else:
         assert written == [f"model-{number:05}-of-{files:05}.safetensors" for number in range(1, files + 1)]
@@ -274,7 +274,7 @@ class Breaks:
 def test_nothing_is_left_of_shards_that_could_not_be_finished(tmp_path):
     with pytest.raises((TypeError, ValueError)):
         serialization.save({"a": np.ones(4), "b": Breaks()}, tmp_path / "model.safetensors", max_shard_size=1)
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_left_of_shards_whose_last_step_failed(tmp_path, monkeypatch):
@@ -290,7 +290,7 @@ def test_nothing_is_left_of_shards_whose_last_step_failed(tmp_path, monkeypatch)
         patched.setattr(os, "fsync", third_fails)
         with pytest.raises(OSError, match="full"):
             serialization.save(TENSORS, tmp_path / "model.safetensors", max_shard_size=25)
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="max_shard_size"):
         serialization.save(TENSORS, tmp_path / "model.safetensors", max_shard_size=0)
 
