@@ -157,6 +157,21 @@ class DiskSource:
         found = self._stat(name)
         return _STAMP.pack(found.st_mtime_ns, found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns)
 
+    def hard_links(self, name: str) -> int:
+        """Tell how many names a file has, here and elsewhere.
+
+        Args:
+            name: Relative POSIX name.
+
+        Returns:
+            1 for a file that has no other.
+
+        Raises:
+            FormatError: It is a link that is not read through.
+            OSError: It is not there.
+        """
+        return self._stat(name).st_nlink
+
     def names_of(self, path: StrPath) -> frozenset[str]:
         """Tell by which names a path lies below this folder: its own and, if it is a link, that of what it means.
 

@@ -3,10 +3,15 @@
 
 from typing import Final
 
+import attrs
+
 from lifeseal._io import Reader
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.serialization._archive import judge_zip
+from lifeseal.serialization._beside import Reference
 from lifeseal.serialization._budget import Budget
+from lifeseal.serialization._context import Context
+from lifeseal.serialization._formats import FORMATS, HEAD
 from lifeseal.serialization._npy import MAGIC, judge_npy
 from lifeseal.serialization._rules import Findings
 from lifeseal.serialization._safetensors import LENGTH_SIZE, MAX_HEADER, MAX_HEADER_VALUES, parse_header_bytes
@@ -19,10 +24,9 @@ from lifeseal.serialization._zip_end import has_end
 
 _MAX_NESTED: Final = 2
 _PROTO: Final = 0x80
-_HEAD: Final = 64
 
 
-def judge_file(reader: Reader, findings: Findings, *, allow: frozenset[str]) -> str:
+def judge_file(reader: Reader, findings: Findings, *, allow: frozenset[str]) -> tuple[str, dict[Reference, int]]:
     """Judge one opened file.
 
     Args:
@@ -31,43 +35,55 @@ def judge_file(reader: Reader, findings: Findings, *, allow: frozenset[str]) -> 
         allow: Full names of globals that the caller trusts.
 
     Returns:
-        Its format.
+        Its format, and the files that are read beside it, with how many bytes each must have.
 
     Raises:
         FormatError: The file shrank while it was read.
         OSError: It cannot be read.
     """
-    return _judge(FileWindow(reader), findings, "", allow, Budget(reader.size), depth=0)
+    context = Context(findings=findings, allow=allow, budget=Budget(reader.size), judge=judge)
+    return judge(FileWindow(reader), context), context.references
 
 
-def _judge(window: Window, findings: Findings, place: str, allow: frozenset[str], budget: Budget, *, depth: int) -> str:
+def judge(window: Window, context: Context) -> str:
+    """Judge some bytes by themselves; returns their format."""
+    try:
+        return _judge(window, context)
+    except LimitError as error:
+        context.say("limit", "", str(error))
+        return "unknown"
+
+
+def _judge(window: Window, context: Context) -> str:
+    findings, place = context.findings, context.place
     if is_tar(window):
         findings.add("tar", place, "PyTorch's loader takes this for a tar archive, whatever else it is")
     if window.read(0, len(LOCAL)) != LOCAL and not has_end(window):
-        return _judge_single(window, findings, place, allow, budget)
-    if depth > _MAX_NESTED:
+        return _judge_single(window, context)
+    if context.depth > _MAX_NESTED:
         findings.add("limit", place, f"more than {_MAX_NESTED} archives inside one another")
         return "zip"
     if window.read(0, len(LOCAL)) != LOCAL:
         findings.add("zip-structure", place, "begins as another format and ends as an archive")
-        _judge_single(window, findings, place, allow, budget)
+        _judge_single(window, context)
     return judge_zip(
         window,
         findings,
         place=place,
-        allow=allow,
-        budget=budget,
-        judge=lambda inner, inner_findings, inner_place: _judge(inner, inner_findings, inner_place, allow, budget, depth=depth + 1),
+        allow=context.allow,
+        budget=context.budget,
+        judge=lambda inner, own, inner_place: judge(inner, attrs.evolve(context, findings=own, place=inner_place, depth=context.depth + 1)),
     )
 
 
-def _judge_single(window: Window, findings: Findings, place: str, allow: frozenset[str], budget: Budget) -> str:
-    head = window.read(0, _HEAD)
+def _judge_single(window: Window, context: Context) -> str:
+    findings, place, allow, budget = context.findings, context.place, context.allow, context.budget
+    head = window.read(0, HEAD)
     if not head:
         return "empty"
-    if head.startswith(MAGIC):
-        judge_npy(window, findings, place=place, allow=allow, budget=budget)
-        return "npy"
+    found = _judge_known(window, head, context)
+    if found:
+        return found
     as_pickle = Findings()
     if _is_safetensors(head, window.size):
         data_start = _judge_safetensors(window, findings, place, budget)
@@ -86,6 +102,22 @@ def _judge_single(window: Window, findings: Findings, place: str, allow: frozens
         return "torch-legacy" if stream.legacy else "pickle"
     findings.add("unknown-format", place, "bytes of no known format; what reading them does cannot be said")
     return "unknown"
+
+
+def _judge_known(window: Window, head: bytes, context: Context) -> str:
+    if head.startswith(MAGIC):
+        judge_npy(window, context.findings, place=context.place, allow=context.allow, budget=context.budget)
+        return "npy"
+    known = next((known for known in FORMATS if known.matches(head, window)), None)
+    if known is None:
+        return ""
+    found = known.judge(window, context)
+    as_pickle = Findings()
+    stream = judge_stream(window, as_pickle, place=context.place, allow=context.allow, budget=context.budget)
+    if stream.imported or stream.acted or stream.stopped or stream.completed:
+        context.findings.extend(as_pickle)
+        context.say("mixed", "", "a file that an unpickler reads too")
+    return found
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:

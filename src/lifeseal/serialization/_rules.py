@@ -27,6 +27,10 @@ class Rule:
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
+        "external-data": Rule(Verdict.UNREADABLE, "a file that is read beside this one is too short"),
+        "external-link": Rule(Verdict.UNREADABLE, "a file that is read beside this one is a link, or has a second name elsewhere"),
+        "external-reference": Rule(Verdict.SAFE, "refers to something that is read beside the file and was not scanned"),
+        "gguf-invalid": Rule(Verdict.UNREADABLE, "a GGUF file that is not what the format says"),
         "json-code": Rule(Verdict.NEEDS_TRUST, "a configuration names code that its loader imports or fetches"),
         "keras-config": Rule(Verdict.UNREADABLE, "a Keras configuration, which is not analysed"),
         "limit": Rule(Verdict.UNREADABLE, "larger or deeper than a stated bound"),
@@ -35,6 +39,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "not-read": Rule(Verdict.UNREADABLE, "the file or folder could not be read"),
         "npy-invalid": Rule(Verdict.UNREADABLE, "a NumPy file that is not what the format says"),
         "mixed": Rule(Verdict.UNREADABLE, "bytes that are of two formats at once"),
+        "onnx-external": Rule(Verdict.UNSAFE, "an ONNX model reads a file outside its folder"),
+        "onnx-invalid": Rule(Verdict.UNREADABLE, "an ONNX model that is not what the format says"),
+        "onnx-operator": Rule(Verdict.NEEDS_TRUST, "an ONNX model uses operators that a library of its own must bring"),
+        "onnx-python": Rule(Verdict.UNSAFE, "an ONNX model has operators for which its runtime calls Python"),
         "pickle-allowed": Rule(Verdict.NEEDS_TRUST, "uses a global that the caller allowed"),
         "pickle-broken": Rule(Verdict.UNREADABLE, "a pickle that cannot be read to its end"),
         "pickle-call": Rule(Verdict.UNSAFE, "calls something that is not known to be harmless"),
@@ -47,6 +55,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "pickle-trailing": Rule(Verdict.UNREADABLE, "bytes after the last pickle that are none"),
         "safetensors-invalid": Rule(Verdict.UNREADABLE, "a safetensors file that is not what the format says"),
         "tar": Rule(Verdict.UNREADABLE, "a tar archive, which is not analysed"),
+        "template": Rule(Verdict.UNREADABLE, "a template with expressions, which are not analysed"),
         "torch-script": Rule(Verdict.NEEDS_TRUST, "holds a TorchScript program, which runs when it is used"),
         "torch-storage": Rule(Verdict.UNREADABLE, "a tensor's storage is missing or has another size"),
         "unknown-format": Rule(Verdict.UNREADABLE, "bytes of no known format"),

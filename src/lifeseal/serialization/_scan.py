@@ -3,14 +3,18 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from lifeseal._io import DiskSource, Reader, StrPath, new_hasher, read_through
 from lifeseal.errors import FormatError, LifesealError
 from lifeseal.principles import implements, note
+from lifeseal.serialization._beside import Reference, with_neighbours
 from lifeseal.serialization._report import FileReport, ScanReport
 from lifeseal.serialization._rules import Findings
+
+Found: TypeAlias = tuple[FileReport, Mapping[Reference, int]]
 
 _BUFFER = 1 << 20
 _FULL_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
@@ -50,10 +54,11 @@ def scan(path: StrPath, *, allow: Iterable[str] = (), digest: bool = False) -> S
         target = Path(os.path.realpath(target, strict=True))
     with DiskSource(target) as source:
         if source.is_folder:
-            files = tuple(_report_entry(source, entry, fault, allowed, digest=digest) for entry, fault in sorted(source.entries()))
+            found = [_report_entry(source, entry, fault, allowed, digest=digest) for entry, fault in sorted(source.entries())]
         else:
             with source.open(source.name) as reader:
-                files = (_report(reader, name, allowed, digest=digest),)
+                found = [_report(reader, name, allowed, digest=digest)]
+        files = with_neighbours(source, *zip(*found, strict=True)) if found else ()
     if not files:
         raise FormatError(os.fspath(path), "the folder holds no file to scan")
     decides = max(range(len(files)), key=lambda index: (files[index].verdict.badness, -index))
@@ -64,7 +69,7 @@ def scan(path: StrPath, *, allow: Iterable[str] = (), digest: bool = False) -> S
     return report
 
 
-def _report_entry(source: DiskSource, name: str, fault: str, allow: frozenset[str], *, digest: bool) -> FileReport:
+def _report_entry(source: DiskSource, name: str, fault: str, allow: frozenset[str], *, digest: bool) -> Found:
     findings = Findings()
     if fault:
         findings.add("not-read" if fault.startswith("the folder") else "not-a-file", "", fault)
@@ -74,21 +79,21 @@ def _report_entry(source: DiskSource, name: str, fault: str, allow: frozenset[st
                 return _report(reader, name, allow, digest=digest)
         except (LifesealError, OSError) as error:
             findings.add("not-read", "", f"cannot be read: {error.strerror if isinstance(error, OSError) else error}")
-    return FileReport(path=name, format="unknown", verdict=findings.verdict, findings=findings.listed())
+    return FileReport(path=name, format="unknown", verdict=findings.verdict, findings=findings.listed()), {}
 
 
-def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool) -> FileReport:
+def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool) -> Found:
     from lifeseal.serialization._judge import judge_file
 
     findings = Findings()
     before = _digest(reader, name) if digest else None
-    found = judge_file(reader, findings, allow=allow)
+    found, references = judge_file(reader, findings, allow=allow)
     if reader.readinto(memoryview(bytearray(1)), reader.size):
         findings.add("not-read", "", "the file holds more than its size says; special files are not scanned")
     if digest and _digest(reader, name) != before:
         before = None
         findings.add("not-read", "", "the file changed while it was scanned")
-    return FileReport(path=name, format=found, verdict=findings.verdict, findings=findings.listed(), digest=before)
+    return FileReport(path=name, format=found, verdict=findings.verdict, findings=findings.listed(), digest=before), references
 
 
 def _digest(reader: Reader, name: str) -> bytes:

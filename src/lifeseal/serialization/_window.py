@@ -9,6 +9,7 @@ from lifeseal._io import Reader
 from lifeseal.errors import FormatError
 
 _CHUNK = 1 << 18
+_BLOCK = 1 << 13
 
 
 class Window(Protocol):
@@ -66,6 +67,24 @@ class PartWindow:
     def read(self, start: int, count: int) -> bytes:
         """Return up to ``count`` bytes from ``start``."""
         return self._window.read(self._start + start, max(0, min(count, self.size - start)))
+
+
+class CachedWindow:
+    """Another window, read in blocks: for many small reads that lie near one another."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._start, self._block = 0, b""
+        self.size = window.size
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``start``."""
+        first = start - self._start
+        if first < 0 or first + count > len(self._block):
+            if count > _BLOCK:
+                return self._window.read(start, count)
+            self._start, self._block, first = start, self._window.read(start, _BLOCK), 0
+        return self._block[first : first + count]
 
 
 def chunks(window: Window) -> Iterator[bytes]:

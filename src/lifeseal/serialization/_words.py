@@ -5,6 +5,11 @@ from lifeseal.serialization._rules import shown
 from lifeseal.serialization._values import TRUSTED, UNKNOWN, Global, Made, Value
 
 
+def split(text: str) -> frozenset[str]:
+    """Return the words of a list that is written as text."""
+    return frozenset(text.split())
+
+
 def full(found: Global) -> str:
     """Return module and name."""
     return shown(f"{found.module}.{found.name}")

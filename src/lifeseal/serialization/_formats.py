@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The formats that are known by their first bytes, in the order in which they are asked."""
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from lifeseal.serialization._context import Context
+from lifeseal.serialization._gguf import is_gguf, judge_gguf
+from lifeseal.serialization._onnx import is_onnx, judge_onnx
+from lifeseal.serialization._window import Window
+
+HEAD: Final = 512
+
+
+@attrs.frozen
+class Format:
+    """One format.
+
+    Attributes:
+        name: As in reports.
+        matches: Tells by the first `HEAD` bytes, and by more if it must, whether bytes are of this format.
+        judge: Judges them; returns the name to report.
+    """
+
+    name: str
+    matches: Callable[[bytes, Window], bool]
+    judge: Callable[[Window, Context], str]
+
+
+FORMATS: Final = (
+    Format("gguf", is_gguf, judge_gguf),
+    Format("onnx", is_onnx, judge_onnx),
+)
