@@ -12,6 +12,9 @@ from support.scanning import cuts_that_pass, judged
 
 FILES = pathlib.Path(__file__).parent / "files"
 OPSET = message(8, number(2, 17))
+DOMAINS = b"".join(
+    message(8, message(1, name), number(2, 1)) for name in ("ai.onnx.ml", "com.microsoft", "own", "my.domain", "org.pytorch.aten", "ai.onnx.contrib")
+)
 
 
 def external(location: str, **more: str) -> bytes:
@@ -24,7 +27,7 @@ def node(operator: str, domain: str = "", *attributes: bytes) -> bytes:
 
 
 def model(*graph: bytes, rest: bytes = b"") -> bytes:
-    return number(1, 10) + message(2, "a test") + message(7, *graph, message(2, "g")) + OPSET + rest
+    return number(1, 10) + message(2, "a test") + message(7, *graph, message(2, "g")) + OPSET + DOMAINS + rest
 
 
 IN_INITIALIZER = lambda tensor: model(message(5, tensor))  # noqa: E731 - one place a tensor can stand in, by name
@@ -63,7 +66,10 @@ def test_external_data_beside_a_model_is_safe(tmp_path):
 
 def test_every_cut_is_reported():
     content = (FILES / "model.onnx").read_bytes()
-    assert cuts_that_pass(content, start=40) == []  # the bytes before are a text
+    passed = cuts_that_pass(content, start=40)  # the bytes before are a text
+    assert {size: judged(content[:size]).verdict for size in passed} == {
+        content.rindex(message(8, message(1, "com.microsoft"), number(2, 1))) + 17 + 2: "needs-trust"
+    }
 
 
 @pytest.mark.parametrize("place", PLACES)

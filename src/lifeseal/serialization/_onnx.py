@@ -50,7 +50,7 @@ _WALKED: Final[Mapping[str, Mapping[int, str]]] = MappingProxyType(
 _NODE: Final = frozenset({1, 2, 3, 6, 8, 9, 10})
 _NODE_OPERATOR, _NODE_DOMAIN, _NODE_ATTRIBUTE = 4, 7, 5
 _ATTRIBUTE_NAME, _ATTRIBUTE_TEXT = 1, 4
-_FUNCTION_NAME, _FUNCTION_DOMAIN = 1, 10
+_FUNCTION_NAME, _FUNCTION_DOMAIN, _FUNCTION_OPSETS = 1, 10, 9
 _TENSOR: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16})
 _EXTERNAL: Final = 13
 _PATHS: Final = frozenset({"location", "basepath"})
@@ -82,6 +82,7 @@ class _Model:
         self._context = context
         self._used: set[tuple[str, str]] = set()
         self._defined: set[tuple[str, str]] = set()
+        self._imported: set[str] = set()
 
     def judge(self) -> None:
         self._walk("model", 0, self._size, 0)
@@ -91,6 +92,9 @@ class _Model:
                 self._context.say("onnx-python", repr(name), "an operator for which its runtime calls Python")
             elif not is_own(domain, operator) and (domain, operator) not in self._defined:
                 self._context.say("onnx-operator", repr(name), "an operator that is not of the standard: a library that is loaded for it runs it")
+        missing = {domain for domain, _ in self._used} - self._imported
+        if missing:
+            raise FormatError("opset_import", f"no set of operators is imported for the domain {shown(min(missing))!r}")
 
     def _walk(self, kind: str, start: int, stop: int, depth: int) -> None:
         """Walk a message of some kind."""
@@ -106,8 +110,14 @@ class _Model:
                 self._walk(walked[field.number], *span(field), depth + 1)
             elif field.number not in plain:
                 raise unknown(field, kind)
+            elif kind == "model" and field.number == _OPSETS:
+                self._import(field)
             elif kind == "model" and field.number in _NAMES and not self._wire.text(field).isprintable():
                 raise FormatError(f"byte {field.start}", "a name with control characters, which could be a message of another format")
+
+    def _import(self, field: Field) -> None:
+        domains = [self._wire.text(inner) for inner in self._wire.fields(*span(field)) if inner.number == 1]
+        self._imported.update(map(_domain, domains or [""]))
 
     def _node(self, start: int, stop: int, depth: int) -> None:
         operator, domain = "", ""
@@ -115,7 +125,7 @@ class _Model:
             if field.number == _NODE_OPERATOR:
                 operator = self._wire.text(field)
             elif field.number == _NODE_DOMAIN:
-                domain = self._wire.text(field)
+                domain = _domain(self._wire.text(field))
             elif field.number == _NODE_ATTRIBUTE:
                 self._attribute(*span(field), depth + 1)
             elif field.number not in _NODE:
@@ -145,7 +155,9 @@ class _Model:
             if field.number == _FUNCTION_NAME:
                 name = self._wire.text(field)
             elif field.number == _FUNCTION_DOMAIN:
-                domain = self._wire.text(field)
+                domain = _domain(self._wire.text(field))
+            elif field.number == _FUNCTION_OPSETS:
+                self._import(field)
             elif field.number in _WALKED["function"]:
                 self._walk(_WALKED["function"][field.number], *span(field), depth + 1)
             elif field.number not in _PLAIN["function"]:
@@ -178,6 +190,10 @@ class _Model:
                 self._context.say("onnx-external", where, f"a tensor lies in {shown(value)!r}, outside the folder")
             elif key == "location":
                 self._context.refer(Reference(value), sum(stop.values()))
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
 
 
 def _part(field: Field) -> tuple[int, int]:

@@ -40,6 +40,6 @@ def is_python(operator: str) -> bool:
 
 def is_own(domain: str, operator: str) -> bool:
     """Tell whether the standard or ONNX Runtime has the operator itself, and it runs nothing that the file brings along."""
-    if domain in {"", "ai.onnx"}:
+    if not domain:
         return operator in _STANDARD
     return domain in _OTHERS and operator not in _NATIVE

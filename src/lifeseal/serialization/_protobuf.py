@@ -75,7 +75,7 @@ class Wire:
                 raise FormatError(f"byte {position}", "a field was expected")
             if wire == _VARINT:
                 value, used = varint(lead, used, position)
-                yield Field(number, False, value, position + used, position + used)
+                yield Field(number, wire == _BYTES, value, position + used, position + used)
                 position += used
                 continue
             if wire == _BYTES:
