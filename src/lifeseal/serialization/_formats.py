@@ -9,6 +9,8 @@ import attrs
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._gguf import is_gguf, judge_gguf
 from lifeseal.serialization._onnx import is_onnx, judge_onnx
+from lifeseal.serialization._table import is_checkpoint, judge_checkpoint
+from lifeseal.serialization._tensorflow import is_tensorflow, judge_tensorflow
 from lifeseal.serialization._window import Window
 
 HEAD: Final = 512
@@ -32,4 +34,6 @@ class Format:
 FORMATS: Final = (
     Format("gguf", is_gguf, judge_gguf),
     Format("onnx", is_onnx, judge_onnx),
+    Format("tf-checkpoint", is_checkpoint, judge_checkpoint),
+    Format("tensorflow", is_tensorflow, judge_tensorflow),
 )

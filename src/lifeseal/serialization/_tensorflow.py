@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorFlow: the operators of saved models and graphs, also in their functions; never the tensors.
+
+Source: TensorFlow ``core/protobuf/saved_model.proto``, ``meta_graph.proto``, ``saved_object_graph.proto``, ``fingerprint.proto`` and
+``core/framework/graph.proto``, ``function.proto``, ``node_def.proto``; Keras ``saved_metadata.proto``.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from lifeseal.errors import FormatError
+from lifeseal.serialization._beside import leads_outside
+from lifeseal.serialization._budget import Budget
+from lifeseal.serialization._context import Context
+from lifeseal.serialization._protobuf import Field, Wire, outline, span, unknown
+from lifeseal.serialization._rules import shown
+from lifeseal.serialization._tensorflow_operators import COMPUTE, REACH_OUT
+from lifeseal.serialization._window import CachedWindow, PartWindow, Window
+
+_NUMBER, _BYTES = False, True
+_SAVED_MODEL: Final = {1: _NUMBER, 2: _BYTES}
+_GRAPH: Final = {1: _BYTES, 2: _BYTES, 3: _NUMBER, 4: _BYTES, 5: _BYTES}
+_META_GRAPH: Final = dict.fromkeys(range(1, 8), _BYTES)
+_FINGERPRINT: Final = {**dict.fromkeys(range(1, 6), _NUMBER), 6: _BYTES, 7: _BYTES}
+_KERAS_METADATA: Final = {1: _BYTES}
+_OPERATOR: Final = re.compile(r"[A-Za-z_][\w>./-]*", re.ASCII)
+# For each message: the fields that name no operator, file or configuration; and those to walk.
+_PLAIN: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
+    {
+        "saved model": frozenset({1}),
+        "meta graph": frozenset({1, 3, 4, 5}),
+        "graph": frozenset({3, 4, 5}),
+        "library": frozenset({2, 3}),
+        "function": frozenset({1, 4, 5, 6, 7, 8}),
+        "objects": frozenset({2}),
+        "object": frozenset({1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}),
+        "user object": frozenset({1, 2}),
+        "asset": frozenset({1}),
+        "metadata": frozenset(),
+        "keras object": frozenset({1, 2, 3, 4, 6}),
+    }
+)
+_WALKED: Final[Mapping[str, Mapping[int, str]]] = MappingProxyType(
+    {
+        "saved model": {2: "meta graph"},
+        "meta graph": {2: "graph", 6: "asset", 7: "objects"},
+        "graph": {1: "node", 2: "library"},
+        "library": {1: "function"},
+        "function": {3: "node"},
+        "objects": {1: "object"},
+        "object": {4: "user object"},
+        "user object": {3: "configuration"},
+        "asset": {2: "file"},
+        "metadata": {1: "keras object"},
+        "keras object": {5: "configuration"},
+    }
+)
+_NODE: Final = frozenset({1, 3, 4, 6, 7})
+_NODE_OPERATOR, _NODE_ATTRIBUTE = 2, 5
+_MAX_OPERATORS: Final = 1 << 12
+_STREAMS: Final = frozenset({"stdout", "stderr", "log(info)", "log(warning)", "log(error)", ""})
+
+
+_FIRST: Final = frozenset(b"\x08\x0a\x10\x12\x18\x1a\x20\x22\x2a\x32\x3a")
+_MESSAGES: Final = {"tf-saved-model": "saved model", "tf-graph": "graph", "tf-meta-graph": "meta graph", "keras-metadata": "metadata"}
+
+
+def is_tensorflow(head: bytes, window: Window) -> bool:
+    """Tell whether the outermost fields, and those of the first message, are those of a file of TensorFlow's."""
+    return head[0] in _FIRST and _kind(window) != ""
+
+
+def judge_tensorflow(window: Window, context: Context) -> str:
+    """Judge the operators; returns ``tf-saved-model``, ``tf-graph``, ``tf-meta-graph``, ``tf-fingerprint`` or ``keras-metadata``."""
+    kind = _kind(window)
+    if kind in _MESSAGES:
+        walker = _Walker(window, context)
+        try:
+            walker.walk(_MESSAGES[kind], 0, window.size)
+        except FormatError as error:
+            context.say("tf-invalid", error.where, error.wanted)
+        judge_operators(walker.operators, context)
+    return kind
+
+
+def judge_operators(operators: Iterable[str], context: Context) -> None:
+    """Say which of TensorFlow's operators are more than computation."""
+    for name in sorted(operators):
+        if name in REACH_OUT:
+            context.say("tf-reaches-out", repr(shown(name)), "an operator that reads or writes files, uses the network or calls Python")
+        elif name not in COMPUTE:
+            context.say("tf-operator", repr(shown(name)), "an operator that is none of TensorFlow's for models; a library must bring it")
+
+
+def _kind(window: Window) -> str:
+    if outline(window, _SAVED_MODEL).keys() == {1, 2}:
+        return "tf-saved-model"
+    if outline(window, _FINGERPRINT).keys() >= {1, 2, 3}:
+        return "tf-fingerprint"
+    if outline(window, _META_GRAPH).keys() >= {1, 2} and not _has_node(window):
+        return "tf-meta-graph"
+    if 1 in outline(window, _GRAPH) and _has_node(window):
+        return "tf-graph"
+    return "keras-metadata" if outline(window, _KERAS_METADATA) and _has_keras(window) else ""
+
+
+def _first(window: Window) -> Window:
+    """Return the first message with the number 1."""
+    wire = Wire(CachedWindow(window), Budget(0))
+    field = next(field for field in wire.fields(0, window.size) if field.number == 1)
+    return PartWindow(window, field.start, field.stop - field.start)
+
+
+def _has_node(window: Window) -> bool:
+    first = _first(window)
+    if not outline(first, dict.fromkeys(range(1, 8), _BYTES)).keys() >= {1, _NODE_OPERATOR}:
+        return False
+    wire = Wire(CachedWindow(first), Budget(0))
+    names = [wire.window.read(field.start, 1) for field in wire.fields(0, first.size) if field.number == _NODE_OPERATOR]
+    return any(_OPERATOR.match(name.decode("latin-1")) for name in names)
+
+
+def _has_keras(window: Window) -> bool:
+    known = {2: _NUMBER, 3: _BYTES, 4: _BYTES, 5: _BYTES, 6: _BYTES}
+    return outline(_first(window), known).keys() >= {3, 4}
+
+
+class _Walker:
+    """Walks messages; gathers the operators.
+
+    Attributes:
+        operators: Their names.
+    """
+
+    def __init__(self, window: Window, context: Context) -> None:
+        self._window = window
+        self._wire = Wire(CachedWindow(window), context.budget, context.place)
+        self._context = context
+        self.operators: set[str] = set()
+
+    def walk(self, kind: str, start: int, stop: int) -> None:
+        """Walk a message of some kind."""
+        plain, walked = _PLAIN[kind], _WALKED[kind]
+        for field in self._wire.fields(start, stop):
+            inner = walked.get(field.number)
+            if inner is None and field.number not in plain:
+                raise unknown(field, kind)
+            if inner == "node":
+                self._node(*span(field))
+            elif inner == "file":
+                name = self._wire.text(field)
+                if leads_outside(name) or "/" in name:
+                    self._context.say("tf-reaches-out", repr(shown(name)), "names an asset outside the folder of assets")
+            elif inner == "configuration":
+                content = PartWindow(self._window, field.start, field.stop - field.start)
+                if content.size:
+                    self._context.judge(content, self._context.inside(f"configuration at byte {field.start}"))
+            elif inner is not None:
+                self.walk(inner, *span(field))
+
+    def _node(self, start: int, stop: int) -> None:
+        operator = ""
+        attributes = []
+        for field in self._wire.fields(start, stop):
+            if field.number == _NODE_OPERATOR:
+                operator = self._wire.text(field)
+                if not _OPERATOR.fullmatch(operator):
+                    raise FormatError(f"byte {field.start}", f"{shown(operator)!r} is no name of an operator")
+                self.operators.add(operator)
+                if len(self.operators) > _MAX_OPERATORS:
+                    raise FormatError(f"byte {field.start}", f"more than {_MAX_OPERATORS} different operators")
+            elif field.number == _NODE_ATTRIBUTE:
+                attributes.append(field)
+            elif field.number not in _NODE:
+                raise unknown(field, "node")
+        if operator == "PrintV2" and any(self._prints_elsewhere(field) for field in attributes):
+            self._context.say("tf-reaches-out", f"byte {start}", "prints to a file")
+
+    def _prints_elsewhere(self, entry: Field) -> bool:
+        """Tell whether an attribute of a node that prints names anything but the usual streams."""
+        key, values = "", []
+        for field in self._wire.fields(*span(entry)):
+            if field.number == 1:
+                key = self._wire.text(field)
+            else:
+                values += [self._wire.text(inner) for inner in self._wire.fields(*span(field)) if inner.number == 2 and inner.is_bytes]  # noqa: PLR2004
+        return key == "output_stream" and any(value not in _STREAMS for value in values)
