@@ -10,6 +10,8 @@ attestation.KeySigner.from_file(path, *, passphrase=None)
 attestation.TrustedKey.from_file(path, *, tsa=())
 attestation.CertificateSigner.from_files(key, cert, chain=(), *, passphrase=None)
 attestation.TrustedCertificates.from_files(roots, *, san=None, at=None, tsa=())
+attestation.SigstoreSigner(trust, token, *, timeout=90)
+attestation.TrustedIdentity(identity, issuer, trust)
 attestation.any_of(*policies)
 attestation.all_of(*policies)
 attestation.threshold(k, *policies)
@@ -52,9 +54,7 @@ WAITING = {
 }
 
 WAITING_WHOLE = (
-    "attestation.SigstoreSigner",
     "attestation.MldsaSigner",
-    "attestation.TrustedIdentity",
     "attestation.Withdrawals",
     "serialization.convert",
     "provenance.diff",

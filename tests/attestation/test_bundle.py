@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifeseal.attestation import Bundle, CertificateMaterial, Envelope, KeyMaterial, Purpose, open_statement, pae
+from lifeseal.attestation import Bundle, Envelope, KeyMaterial, Purpose, open_statement, pae
 from lifeseal.attestation._bundle import MAX_BUNDLE
-from lifeseal.errors import FormatError, LifesealError, LimitError, PolicyError
+from lifeseal.errors import FormatError, LifesealError, LimitError
 
 ascii_text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
 key_bundles = st.builds(
@@ -223,16 +223,6 @@ def test_refuses_an_oversized_file_before_parsing_it(tmp_path):
         file.truncate(MAX_BUNDLE + 1)
     with pytest.raises(LimitError, match=r"model\.sig: .* more than the limit"):
         Bundle.load(tmp_path / "model.sig")
-
-
-def test_a_certificate_bundle_is_named_but_not_written(bundle, signer):
-    data = edited(bundle, put({"certificate": {"rawBytes": "QUJD"}, "tlogEntries": [{}]}, MATERIAL))
-    read = Bundle.from_bytes(data)
-    assert read.material == CertificateMaterial(kind="certificate")
-    with pytest.raises(PolicyError, match=r"signed with a certificate \(certificate\), and the policy trusts a bare key"):
-        signer.public.check((read,), purpose=Purpose.MODEL)
-    with pytest.raises(TypeError, match="bundles of Sigstore are not written"):
-        read.to_bytes()
 
 
 def test_a_bundle_that_holds_its_key_is_written_with_its_hint_and_still_verifies(bundle, signer, statement):

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command that public OMS conformance suites drive; lifeseal and the standard library, nothing else.
 
-Exit code 0: signed or accepted. 1: refused, with one line why on standard error. 2: misuse, or a method that is not supported.
+Exit code 0: signed or accepted. 1: refused, with one line why on standard error. 2: misuse.
+
+For the method sigstore, ``$OMS_TRUST_CONFIG`` names a ClientTrustConfig file; without it the public-good root is used, which verifies offline.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -18,8 +21,8 @@ METHODS = ("key", "certificate", "sigstore")
 def main() -> int:
     """Sign or verify, as the arguments say."""
     arguments = _parser().parse_args()
-    if arguments.method == "sigstore":
-        return _say("sigstore is not supported by this version", 2)
+    if arguments.method == "sigstore" and arguments.use_staging and not os.environ.get("OMS_TRUST_CONFIG"):
+        return _say("--use-staging needs a trust configuration of staging in $OMS_TRUST_CONFIG: nothing is fetched", 2)
     missing = [name for name in _needed(arguments) if not getattr(arguments, name)]
     if missing:
         return _say(f"--method {arguments.method} needs --{missing[0].replace('_', '-')}", 2)
@@ -56,29 +59,42 @@ def _parser() -> argparse.ArgumentParser:
 
 def _needed(arguments: argparse.Namespace) -> list[str]:
     if arguments.command == "sign-model":
-        return ["output_bundle", "private_key", *(["signing_cert"] if arguments.method == "certificate" else [])]
-    return ["bundle", "public_key" if arguments.method == "key" else "cert_chain"]
+        return ["output_bundle", *{"key": ["private_key"], "certificate": ["private_key", "signing_cert"], "sigstore": []}[arguments.method]]
+    return ["bundle", *{"key": ["public_key"], "certificate": ["cert_chain"], "sigstore": ["identity", "identity_provider"]}[arguments.method]]
+
+
+def _trust() -> attestation.SigstoreTrust:
+    config = os.environ.get("OMS_TRUST_CONFIG")
+    return attestation.SigstoreTrust.load(config) if config else attestation.SigstoreTrust.public_good()
+
+
+def _signer(arguments: argparse.Namespace) -> attestation.Signer:
+    if arguments.method == "key":
+        return attestation.KeySigner.from_file(arguments.private_key)
+    if arguments.method == "certificate":
+        return attestation.CertificateSigner.from_files(arguments.private_key, arguments.signing_cert, arguments.cert_chain)
+    if arguments.identity_token:
+        return attestation.SigstoreSigner(_trust(), arguments.identity_token)
+    return attestation.SigstoreSigner.ambient(_trust())
+
+
+def _policy(arguments: argparse.Namespace) -> attestation.Policy:
+    if arguments.method == "key":
+        return attestation.TrustedKey.from_file(arguments.public_key)
+    if arguments.method == "certificate":
+        return attestation.TrustedCertificates.from_files(arguments.cert_chain)
+    return attestation.TrustedIdentity(arguments.identity, arguments.identity_provider, _trust())
 
 
 def _sign(arguments: argparse.Namespace) -> None:
-    key, cert = arguments.private_key, arguments.signing_cert
-    signer: attestation.Signer = (
-        attestation.KeySigner.from_file(key)
-        if arguments.method == "key"
-        else attestation.CertificateSigner.from_files(key, cert, arguments.cert_chain)
-    )
+    signer = _signer(arguments)
     signing.sign(arguments.model_path, signer=signer, out=arguments.output_bundle, ignore=_ignored(arguments))
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    policy: attestation.Policy = (
-        attestation.TrustedKey.from_file(arguments.public_key)
-        if arguments.method == "key"
-        else attestation.TrustedCertificates.from_files(arguments.cert_chain)
-    )
     signing.verify(
         arguments.model_path,
-        policy=policy,
+        policy=_policy(arguments),
         signature=arguments.bundle,
         ignore=_ignored(arguments),
         allow_unsigned_files=arguments.ignore_unsigned_files,

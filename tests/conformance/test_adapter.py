@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conformance adapter: its protocol, with a control beside each refusal."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 from tests.support.authority import AUTHORITY, root
 
+from lifeseal import testing
 from lifeseal.attestation import generate_key
 
+CI_JOBS = ("GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE", "OMS_TRUST_CONFIG")
 ADAPTER = Path(__file__).with_name("oms_adapter.py")
 
 
@@ -28,8 +31,10 @@ def place(tmp_path):
     return tmp_path
 
 
-def adapter(place, *words):
-    done = subprocess.run([sys.executable, ADAPTER, *words], cwd=place, capture_output=True, text=True, check=False, timeout=60)
+def adapter(place, *words, **environment):
+    command = [sys.executable, ADAPTER, *words]
+    kept = {name: value for name, value in os.environ.items() if name not in CI_JOBS} | environment
+    done = subprocess.run(command, cwd=place, env=kept, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode == 1:
         assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
@@ -96,3 +101,37 @@ def test_misuse_is_told_apart_from_a_refusal(place, words):
 def test_a_missing_bundle_or_key_is_a_refusal(place):
     assert adapter(place, *VERIFY) == 1
     assert adapter(place, *SIGN[:-1], "missing.key") == 1
+
+
+SIGN_KEYLESS = ("sign-model", "--method", "sigstore", "--model-path", "model", "--output-bundle", "m.sig")
+VERIFY_KEYLESS = ("verify-model", "--method", "sigstore", "--model-path", "model", "--bundle", "m.sig", "--identity-provider")
+PUBLISHED = Path(__file__).parent.parent / "vectors/oms/published/v1.1.0-sigstore"
+
+
+@pytest.mark.parametrize("rekor", [1, 2])
+def test_signs_and_verifies_without_a_key_under_the_trust_that_the_environment_names(place, rekor):
+    with testing.sigstore() as deployment:
+        (place / "trust.json").write_bytes(deployment.trust_config(rekor=rekor))
+        trust, issuer = {"OMS_TRUST_CONFIG": "trust.json"}, deployment.oidc.url
+        token = deployment.oidc.token("me@example.org")
+        assert adapter(place, *SIGN_KEYLESS, "--identity-token", token, **trust) == 0
+        assert adapter(place, *SIGN_KEYLESS, **trust, **deployment.oidc.github("acme/m/.github/workflows/a.yml@refs/heads/main")) == 0
+        assert adapter(place, *SIGN_KEYLESS, "--identity-token", token, "--use-staging", **trust) == 0
+        assert adapter(place, *SIGN_KEYLESS, "--identity-token", "no token", **trust) == 1
+        assert adapter(place, *SIGN_KEYLESS, **trust) == 1
+    good = (*VERIFY_KEYLESS, issuer, "--identity", "me@example.org")
+    assert adapter(place, *good, **trust) == 0
+    assert adapter(place, *good[:-1], "other@example.org", **trust) == 1
+    assert adapter(place, *VERIFY_KEYLESS, "https://other.example.org", "--identity", "me@example.org", **trust) == 1
+    assert adapter(place, *good) == 1
+    assert adapter(place, *VERIFY) == 1
+    (place / "model/a").write_bytes(b"b")
+    assert adapter(place, *good, **trust) == 1
+
+
+def test_the_public_good_root_is_taken_where_the_environment_names_none(place):
+    words = ("verify-model", "--method", "sigstore", "--model-path", str(PUBLISHED), "--bundle", str(PUBLISHED / "model.sig"))
+    good = (*words, "--identity", "stefanb@us.ibm.com", "--identity-provider", "https://sigstore.verify.ibm.com/oauth2")
+    assert adapter(place, *good) == 0
+    assert adapter(place, *good[:-1], "https://accounts.google.com") == 1
+    assert adapter(place, *good, "--use-staging") == 2

@@ -14,9 +14,13 @@ from lifeseal.attestation._authority import TimestampAuthority
 from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae
 from lifeseal.attestation._certificates import CertificateSigner, TrustedCertificates
 from lifeseal.attestation._combine import all_of, any_of, threshold
+from lifeseal.attestation._identity import TrustedIdentity
+from lifeseal.attestation._keyless import SigstoreSigner
 from lifeseal.attestation._keys import KEY_ALGORITHMS, KeyAlgorithm, KeySigner, TrustedKey, generate_key
+from lifeseal.attestation._log_entry import InclusionProof, LogEntry, SigstoreMaterial
 from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, Timestamper, open_statement, sign_statement
 from lifeseal.attestation._policy_file import PolicyFile
+from lifeseal.attestation._sigstore_trust import SigstoreTrust
 from lifeseal.attestation._statement import Statement, Subject, parse_digest
 from lifeseal.attestation._waiver import FAULTS, Fault, Waiver, parse_time
 
@@ -28,19 +32,25 @@ __all__ = [
     "CertificateSigner",
     "Envelope",
     "Fault",
+    "InclusionProof",
     "KeyAlgorithm",
     "KeyMaterial",
     "KeySigner",
+    "LogEntry",
     "Policy",
     "PolicyFile",
     "Purpose",
     "Signer",
     "SignerInfo",
+    "SigstoreMaterial",
+    "SigstoreSigner",
+    "SigstoreTrust",
     "Statement",
     "Subject",
     "TimestampAuthority",
     "Timestamper",
     "TrustedCertificates",
+    "TrustedIdentity",
     "TrustedKey",
     "Waiver",
     "all_of",

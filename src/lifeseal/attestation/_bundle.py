@@ -10,6 +10,7 @@ from typing import Self
 import attrs
 
 from lifeseal._io import TAKEN_OUT, Record, StrPath, canonical, encode_base64, loads, read_bounded, refuse_foreign, replace, take_out
+from lifeseal.attestation._log_entry import SigstoreMaterial, read_entry, write_entry
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.principles import implements
 
@@ -87,15 +88,15 @@ class KeyMaterial:
 
 @attrs.frozen(kw_only=True)
 class CertificateMaterial:
-    """Verification material that a bare key does not match: a certificate, or a chain of them.
+    """Verification material of a signature by a certificate's key.
 
     Attributes:
-        kind: ``x509CertificateChain``, or ``certificate`` for Sigstore's short-lived ones.
-        certificates: DER, the signer's first; none of a ``certificate``, which this version reads only as far as to name it.
+        kind: ``x509CertificateChain``.
+        certificates: DER, the signer's first.
     """
 
     kind: str
-    certificates: tuple[bytes, ...] = attrs.field(default=(), repr=lambda c: f"<{len(c)} certificates>")
+    certificates: tuple[bytes, ...] = attrs.field(repr=lambda c: f"<{len(c)} certificates>")
 
 
 @attrs.frozen(kw_only=True)
@@ -110,7 +111,7 @@ class Bundle:
     Source: sigstore/protobuf-specs, sigstore_bundle.proto.
     """
 
-    material: KeyMaterial | CertificateMaterial
+    material: KeyMaterial | CertificateMaterial | SigstoreMaterial
     envelope: Envelope
     timestamps: tuple[bytes, ...] = attrs.field(default=(), repr=lambda t: f"<{len(t)} timestamps>")
 
@@ -121,18 +122,16 @@ class Bundle:
 
         Returns:
             UTF-8 JSON.
-
-        Raises:
-            TypeError: The bundle came from Sigstore, which this version reads only as far as to name it.
         """
         material = self.material
         written: dict[str, object] = {"tlogEntries": []}
         if isinstance(material, KeyMaterial):
             written["publicKey"] = {"hint": material.named}
-        elif material.certificates:
+        elif isinstance(material, CertificateMaterial):
             written[material.kind] = {"certificates": [{"rawBytes": encode_base64(der)} for der in material.certificates]}
         else:
-            raise TypeError("bundles of Sigstore are not written")
+            written["certificate"] = {"rawBytes": encode_base64(material.certificate)}
+            written["tlogEntries"] = [write_entry(material.entry)]
         if self.timestamps:
             written["timestampVerificationData"] = {"rfc3161Timestamps": [{"signedTimestamp": encode_base64(der)} for der in self.timestamps]}
         written_around = canonical(
@@ -245,18 +244,19 @@ def _envelope(record: Record, cut: memoryview | None) -> Envelope:
     return Envelope(payload_type=payload_type, payload=payload, signature=signature)
 
 
-def _material(record: Record) -> tuple[KeyMaterial | CertificateMaterial, tuple[bytes, ...]]:
+def _material(record: Record) -> tuple[KeyMaterial | CertificateMaterial | SigstoreMaterial, tuple[bytes, ...]]:
     kinds = [kind for kind in ("publicKey", "x509CertificateChain", "certificate") if kind in record]
     if len(kinds) != 1:
         raise FormatError(record.where, f"exactly one of publicKey, x509CertificateChain, certificate was expected, not {len(kinds)}")
-    kind = kinds[0]
-    if kind == "certificate":
-        record.skip()
-        return CertificateMaterial(kind=kind), ()
-    inner = record.take_record(kind)
-    material = _key_material(inner) if kind == "publicKey" else CertificateMaterial(kind=kind, certificates=_chain(inner))
-    if "tlogEntries" in record and record.take_list("tlogEntries"):
+    inner = record.take_record(kinds[0])
+    entries = record.take_list("tlogEntries") if "tlogEntries" in record else []
+    material: KeyMaterial | CertificateMaterial | SigstoreMaterial
+    if kinds[0] == "certificate":
+        material = _sigstore(inner, entries, where=record.at("tlogEntries"))
+    elif entries:
         raise FormatError(record.at("tlogEntries"), "none was expected beside a key or a certificate chain")
+    else:
+        material = _key_material(inner) if kinds[0] == "publicKey" else CertificateMaterial(kind=kinds[0], certificates=_chain(inner))
     timestamps: tuple[bytes, ...] = ()
     if "timestampVerificationData" in record:
         times = record.take_record("timestampVerificationData")
@@ -265,6 +265,16 @@ def _material(record: Record) -> tuple[KeyMaterial | CertificateMaterial, tuple[
         times.done()
     record.done()
     return material, timestamps
+
+
+def _sigstore(record: Record, entries: list[object], *, where: str) -> SigstoreMaterial:
+    certificate = record.take_base64("rawBytes")
+    if len(certificate) > MAX_DER:
+        raise LimitError(record.where, limit=MAX_DER, seen=len(certificate))
+    record.done()
+    if len(entries) != 1:
+        raise FormatError(where, f"exactly one entry of a log was expected beside a Sigstore certificate, not {len(entries)}")
+    return SigstoreMaterial(certificate=certificate, entry=read_entry(Record(entries[0], where=f"{where}, entry 0")))
 
 
 def _chain(record: Record) -> tuple[bytes, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import attrs
 
 from lifeseal._io import StrPath
-from lifeseal.attestation._bundle import MAX_DERS, Bundle, CertificateMaterial
+from lifeseal.attestation._bundle import MAX_DERS, Bundle, CertificateMaterial, KeyMaterial
 from lifeseal.attestation._keys import KeySigner, TrustedKey, checked_curve, verifies
 from lifeseal.attestation._paths import common_name, find_path, load_der, read_certificates
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
@@ -178,8 +178,8 @@ class TrustedCertificates:
 
     def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
         material = bundle.material
-        if not isinstance(material, CertificateMaterial) or not material.certificates:
-            found = material.kind if isinstance(material, CertificateMaterial) else "a bare key"
+        if not isinstance(material, CertificateMaterial):
+            found = "a bare key" if isinstance(material, KeyMaterial) else "a Sigstore identity"
             raise PolicyError(f"this {purpose.label} was signed with {found}, and the policy trusts certificate chains")
         chain = [load_der(der, where=f"certificate {index}") for index, der in enumerate(material.certificates)]
         public = _public_key(chain[0], where="certificate 0")

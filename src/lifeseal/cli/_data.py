@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lifeseal.cli._models import load_signer
 from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode, same_file
 from lifeseal.cli._output import Output, counted
+from lifeseal.cli._signers import load_signer
 from lifeseal.cli._verify import load_policy, unused
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ import click
 
 from lifeseal.cli._options import PATH, common, examples, same_file, secret_from
 from lifeseal.cli._output import Output, listing
+from lifeseal.cli._signers import choose_signer, load_authority
 
 if TYPE_CHECKING:
     from lifeseal._io import HashName
-    from lifeseal.attestation import KeyAlgorithm, KeySigner, TimestampAuthority
+    from lifeseal.attestation import KeyAlgorithm
     from lifeseal.signing import Changes
 
 
@@ -51,13 +52,19 @@ def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphra
         "lifeseal sign model/ --key release.key --cert release.crt --chain authority.crt",
         "lifeseal sign weights.safetensors --key release.key --hash blake3",
         "lifeseal sign model/ --key release.key --timestamp https://tsa.example.org/ --tsa tsa-root.pem",
+        "lifeseal sign model/ --sigstore --trust-config public-good",
     )
 )
 @click.argument("model", type=PATH)
-@click.option("--key", required=True, type=PATH, help="Private key (PEM).")
+@click.option("--key", type=PATH, help="Private key (PEM).")
 @click.option("--cert", type=PATH, help="The key's certificate (PEM): whoever trusts its root can then verify.")
 @click.option("--chain", type=PATH, multiple=True, help="Certificates between it and the root (PEM). Repeatable.")
 @click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
+@click.option("--sigstore", is_flag=True, help="Sign without a key, in the name of an identity token; it and a hash of what is signed are published.")
+@click.option(
+    "--identity-token-file", type=PATH, metavar="F", help="With --sigstore: holds the token; - reads standard input. Else the CI job's own."
+)
+@click.option("--trust-config", metavar="F", help="With --sigstore: the deployment's ClientTrustConfig (JSON), or public-good.")
 @click.option("--out", type=PATH, help="Where the signature goes; by default MODEL/model.sig, or MODEL.sig beside a file.")
 @click.option("--hash", "algorithm", type=click.Choice(["sha256", "blake2b", "blake3"]), default="sha256", show_default=True, help="Of each file.")
 @click.option("--shard-size", type=click.IntRange(min=1), metavar="BYTES", help="Sign each file in shards: faster for one huge file.")
@@ -70,10 +77,13 @@ def sign(
     output: Output,
     *,
     model: Path,
-    key: Path,
+    key: Path | None,
     cert: Path | None,
     chain: tuple[Path, ...],
     passphrase_file: Path | None,
+    sigstore: bool,
+    identity_token_file: Path | None,
+    trust_config: str | None,
     out: Path | None,
     algorithm: str,
     shard_size: int | None,
@@ -85,15 +95,20 @@ def sign(
     """Sign every file of MODEL, a folder or a file."""
     from lifeseal import attestation, signing
 
-    if out is not None and same_file(out, model, key, cert, *chain, *tsa):
+    if out is not None and same_file(out, model, key, cert, identity_token_file, *chain, *tsa):
         raise click.UsageError(f"--out: {out} is what is signed, the key or a certificate; choose another name")
     if chain and cert is None:
         raise click.UsageError("--chain needs --cert, the certificate of the key itself")
     authority = load_authority(timestamp, tsa)
-    bare = load_signer(key, passphrase_file)
-    signer = bare if cert is None else attestation.CertificateSigner.for_key(bare, cert, chain)
-    fingerprint = bare.public.fingerprint if isinstance(signer, attestation.KeySigner) else signer.fingerprint
-    called = f"key {fingerprint}" if isinstance(signer, attestation.KeySigner) else f"certificate {signer.name}, {fingerprint}"
+    signer, fingerprint, called = choose_signer(
+        key=key,
+        passphrase_file=passphrase_file,
+        cert=cert,
+        chain=chain,
+        sigstore=sigstore,
+        token_file=identity_token_file,
+        trust=trust_config,
+    )
     earlier = None if previous is None else attestation.Bundle.load(previous)
     with output.progress() as progress:
         bundle = signing.sign(
@@ -125,46 +140,3 @@ def sign(
 
 def _differences(since: "Changes") -> dict[str, list[str]]:
     return {"added": list(since.added), "removed": list(since.removed), "changed": list(since.changed)}
-
-
-def load_authority(url: str | None, tsa: tuple[Path, ...]) -> "TimestampAuthority | None":
-    """Name the timestamp authority to ask.
-
-    Args:
-        url: Where it answers.
-        tsa: Files of its root.
-
-    Returns:
-        The authority, or None where none is asked.
-
-    Raises:
-        click.UsageError: One is given without the other, or the URL is none.
-        FormatError: A file holds no root.
-        OSError: A file cannot be read.
-    """
-    from lifeseal import attestation
-
-    if (url is None) != (not tsa):
-        raise click.UsageError("--timestamp says which authority to ask, and --tsa whom to believe: give both")
-    try:
-        return None if url is None else attestation.TimestampAuthority.from_files(url, tsa)
-    except ValueError as error:
-        raise click.UsageError(f"--timestamp: {error}") from None
-
-
-def load_signer(key: Path, passphrase_file: Path | None) -> "KeySigner":
-    """Read a private key, asking for its passphrase where it needs one.
-
-    Args:
-        key: The key file.
-        passphrase_file: Holds the passphrase.
-
-    Returns:
-        The signer.
-    """
-    from lifeseal import attestation
-    from lifeseal._io import read_bounded
-
-    encrypted = b"ENCRYPTED" in read_bounded(key, limit=64 << 10, what="a private key")
-    passphrase = secret_from(passphrase_file, prompt=f"Passphrase of {key}" if encrypted else None)
-    return attestation.KeySigner.from_file(key, passphrase=passphrase)

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from io import RawIOBase
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from lifeseal.cli._output import Output, on_terminal, printable
+
+if TYPE_CHECKING:
+    from lifeseal.attestation import SigstoreTrust
 
 R = TypeVar("R")
 PATH = click.Path(path_type=Path, readable=False)  # the reader says what is wrong, the same everywhere
@@ -57,6 +60,24 @@ def same_file(out: Path, *inputs: Path | None) -> bool:
     return out.exists() and any(path is not None and path.exists() and out.samefile(path) for path in inputs)
 
 
+def load_trust(text: str) -> "SigstoreTrust":
+    """Read which Sigstore deployment to trust.
+
+    Args:
+        text: A file's name, or ``public-good``.
+
+    Returns:
+        The trust.
+
+    Raises:
+        FormatError: The file is not what was expected.
+        OSError: It cannot be read.
+    """
+    from lifeseal import attestation
+
+    return attestation.SigstoreTrust.public_good() if text == "public-good" else attestation.SigstoreTrust.load(text)
+
+
 def refuse_half_unicode(arguments: Mapping[str, object]) -> None:
     """Refuse text that is not UTF-8; names of files may be anything.
 
@@ -72,13 +93,14 @@ def refuse_half_unicode(arguments: Mapping[str, object]) -> None:
                 raise click.UsageError(f"{name}: {text!r} is not UTF-8")
 
 
-def secret_from(path: Path | None, *, prompt: str | None, confirm: bool = False) -> bytes | None:
+def secret_from(path: Path | None, *, prompt: str | None, confirm: bool = False, what: str = "a passphrase") -> bytes | None:
     """Read a passphrase from a file or descriptor, or ask on a terminal; never from the command line.
 
     Args:
         path: A file, FIFO or device, or ``-`` for standard input; its first line counts.
         prompt: What to ask; None does not ask.
         confirm: Whether to ask twice.
+        what: What should be there, for error messages.
 
     Returns:
         The passphrase, or None.
@@ -95,7 +117,7 @@ def secret_from(path: Path | None, *, prompt: str | None, confirm: bool = False)
         if len(found) > _MAX_PASSPHRASE:
             raise LimitError(str(path), limit=_MAX_PASSPHRASE, seen=len(found))
         if not found:
-            raise FormatError(str(path), "a passphrase was expected on the first line")
+            raise FormatError(str(path), f"{what} was expected on the first line")
         return found
     if prompt is not None and on_terminal(sys.stdin):
         answer: str = click.prompt(printable(prompt), hide_input=True, err=True, confirmation_prompt=confirm)

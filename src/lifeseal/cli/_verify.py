@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from lifeseal.cli._options import PATH, common, examples
+from lifeseal.cli._options import PATH, common, examples, load_trust
 from lifeseal.cli._output import Output, counted
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         "lifeseal verify model/ --key release.pub --expect sha256:9f86…",
         "lifeseal verify model/ --ca root.pem --san builder@example.org",
         "lifeseal verify model/ --policy trust.toml",
+        "lifeseal verify model/ --identity release@example.org --issuer https://accounts.google.com --trust-config public-good",
     )
 )
 @click.argument("model", type=PATH)
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--at", metavar="TIME", help="With --ca: judge as of this time, 2026-12-31T23:59:59Z, not now.")
 @click.option("--tsa", type=PATH, multiple=True, help="Root of a timestamp authority that is believed (PEM), and certificates below it. Repeatable.")
 @click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
+@click.option("--identity", metavar="ID", help="Who must have signed it without a key: an e-mail address or a workflow's URI, exactly.")
+@click.option("--issuer", metavar="URL", help="With --identity: the identity provider that vouched for it, exactly.")
+@click.option("--trust-config", metavar="F", help="With --identity: a Sigstore ClientTrustConfig or TrustedRoot (JSON), or public-good.")
 @click.option("--signature", type=PATH, multiple=True, help="The signature; by default MODEL/model.sig, or MODEL.sig beside a file. Repeatable.")
 @click.option("--expect", metavar="DIGEST", help="Root digest that the model must have, sha256:…")
 @click.option("--ignore", multiple=True, metavar="PATH", help="Leave out a path, relative to the model. Repeatable.")
@@ -48,6 +52,9 @@ def verify(
     at: str | None,
     tsa: tuple[Path, ...],
     policy_file: Path | None,
+    identity: str | None,
+    issuer: str | None,
+    trust_config: str | None,
     signature: tuple[Path, ...],
     expect: str | None,
     ignore: tuple[str, ...],
@@ -62,7 +69,7 @@ def verify(
     """
     from lifeseal import attestation, signing
 
-    policy = load_policy(key=key, ca=ca, san=san, at=at, tsa=tsa, file=policy_file)
+    policy = load_policy(key=key, ca=ca, san=san, at=at, tsa=tsa, file=policy_file, identity=identity, issuer=issuer, trust=trust_config)
     exception = None if waiver is None else attestation.Waiver.load(waiver)
     with output.progress() as progress:
         found = signing.verify(
@@ -121,6 +128,9 @@ def load_policy(
     at: str | None = None,
     tsa: tuple[Path, ...] = (),
     file: Path | None = None,
+    identity: str | None = None,
+    issuer: str | None = None,
+    trust: str | None = None,
 ) -> "Policy":
     """Read whom to trust.
 
@@ -131,6 +141,9 @@ def load_policy(
         at: Time to judge certificates by.
         tsa: Roots of timestamp authorities.
         file: A policy file.
+        identity: Who signed without a key.
+        issuer: Who vouched for the identity.
+        trust: Of which Sigstore deployment.
 
     Returns:
         The policy.
@@ -142,12 +155,20 @@ def load_policy(
     """
     from lifeseal import attestation
 
-    if sum((key is not None, bool(ca), file is not None)) != 1:
+    if sum((key is not None, bool(ca), file is not None, identity is not None)) != 1:
         raise click.UsageError(
             "whom do you trust? one of the options for it was expected, as --key or --policy, and one only; nobody is trusted by default"
         )
     if not ca and (san is not None or at is not None):
         raise click.UsageError("--san and --at are about certificates, and need --ca")
+    if identity is None and (issuer is not None or trust is not None):
+        raise click.UsageError("--issuer and --trust-config need --identity")
+    if identity is not None:
+        if issuer is None or trust is None:
+            raise click.UsageError("--identity needs --issuer, who vouched for it, and --trust-config, of which deployment")
+        if tsa:
+            raise click.UsageError("--tsa does not go with --identity: the trust configuration names the timestamp authorities")
+        return attestation.TrustedIdentity(identity, issuer, load_trust(trust))
     if key is not None:
         return attestation.TrustedKey.from_file(key, tsa=tsa)
     if file is not None:

@@ -2,6 +2,7 @@
 """One small HTTP server on loopback, for every service that the fixtures stand in for."""
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
@@ -46,6 +47,20 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
 
+class HttpError(Exception):
+    """What a service says no with.
+
+    Attributes:
+        status: HTTP status.
+        code: A word for it.
+    """
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+
+
 @contextlib.contextmanager
 def serving(answer: Callable[[Request], Reply]) -> Iterator[str]:
     """Answer HTTP requests on a random loopback port until the block ends.
@@ -86,6 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(method=self.command, path=self.path, headers=headers, body=self._body(headers))
         try:
             found = self.reply(request)
+        except HttpError as error:
+            body = json.dumps({"error": error.code}).encode()
+            found = Reply(status=error.status, body=body, headers={"X-Error-Code": error.code, "X-Error-Message": error.code})
         except (ValueError, KeyError, TypeError) as error:
             found = Reply(status=HTTPStatus.BAD_REQUEST, body=repr(error).encode(), kind="text/plain")
         self.send_response(found.status)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trusting whoever an identity provider vouched for: signatures of Sigstore, checked without a network."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from lifeseal.attestation._bundle import Bundle, KeyMaterial
+from lifeseal.attestation._log_entry import SigstoreMaterial
+from lifeseal.attestation._paths import load_der
+from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
+from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line
+from lifeseal.attestation._timestamps import attested_times
+from lifeseal.errors import FormatError, PolicyError, SignatureError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from sigstore.models import TrustedRoot
+
+_ISSUER, _ISSUER_V2, _USERNAME = (f"1.3.6.1.4.1.57264.1.{number}" for number in (1, 8, 7))
+_NOTES = (
+    "revocation was not consulted: the certificate lives for minutes, and the log proves that it was used then",
+    "the log was not asked: its proof in the bundle was checked against the trust root given",
+)
+
+
+@attrs.frozen
+class TrustedIdentity:
+    """A policy: whoever an identity provider vouched for by this name is trusted, for the kind of document asked for.
+
+    The certificate, the log's proof and the times are checked by the sigstore package against the trust given; nothing is fetched and
+    nothing is written. Identity and issuer are compared exactly, not as patterns.
+
+    Attributes:
+        identity: As the certificate carries it: an e-mail address, or a URI such as the workflow that ran.
+        issuer: The identity provider, a URL.
+        trust: Of which Sigstore deployment.
+    """
+
+    identity: str
+    issuer: str
+    trust: SigstoreTrust
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in (("identity", self.identity), ("issuer", self.issuer)):
+            if not value or " " in value or not value.isprintable():
+                raise ValueError(f"{name}= must be the exact text, without spaces, not {value[:120]!r}")
+        if not self.issuer.startswith(("https://", "http://")):
+            raise ValueError(f"issuer= must be the identity provider's URL, not {self.issuer[:120]!r}")
+
+    @property
+    def fingerprint(self) -> str:
+        """What stands for this identity where a key's fingerprint would: hexadecimal SHA-256 of issuer, a line feed, identity."""
+        return hashlib.sha256(f"{self.issuer}\n{self.identity}".encode()).hexdigest()
+
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+        """Verify a signature of this identity.
+
+        Args:
+            bundles: Signatures over one payload; one of them must be this identity's.
+            purpose: For the message; the identity is trusted for the kind that the call asks for.
+
+        Returns:
+            The signer.
+
+        Raises:
+            FormatError: The bundle is not one that sigstore reads.
+            PolicyError: It was signed otherwise, by someone else, or the trust does not know the log or authority that it is from.
+            SignatureError: The signature, the certificate, the log's proof or the time does not verify.
+        """
+        return first_accepted(bundles, lambda bundle: self._check(bundle, purpose))
+
+    def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
+        material = bundle.material
+        if not isinstance(material, SigstoreMaterial):
+            found = "a bare key" if isinstance(material, KeyMaterial) else "a certificate chain"
+            raise PolicyError(f"this {purpose.label} was signed with {found}, and the policy trusts a Sigstore identity")
+        certificate = load_der(material.certificate, where="certificate")
+        root = self.trust.for_sigstore().trusted_root
+        verify_with_sigstore(bundle, root, certificate, label=purpose.label)
+        self._compare(certificate, purpose)
+        times, ignored = _times(bundle, material, root)
+        return SignerInfo(
+            kind="identity",
+            fingerprint=self.fingerprint,
+            key=self.fingerprint,
+            name=self.identity,
+            time=min(times, default=None),
+            clause=f"identity {self.identity!r}, vouched for by {self.issuer!r}",
+            notes=(*_NOTES, *ignored),
+        )
+
+    def _compare(self, certificate: "x509.Certificate", purpose: Purpose) -> None:
+        names, issuers = _identities(certificate), _issuers(certificate)
+        if self.identity not in names or set(issuers) != {self.issuer}:
+            signed = f"{', '.join(map(repr, names[:5])) or 'nobody'}, vouched for by {', '.join(map(repr, issuers)) or 'nobody'}"
+            raise PolicyError(
+                f"this {purpose.label} was signed by {signed}; the policy trusts exactly {self.identity!r}, vouched for by {self.issuer!r}"
+            )
+
+
+def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509.Certificate", *, label: str) -> None:
+    """Verify all of a keyless signature but whose it is.
+
+    Args:
+        bundle: With Sigstore's material.
+        root: Whom to trust.
+        certificate: The bundle's.
+        label: What was signed, for messages.
+
+    Raises:
+        FormatError: The bundle is not one that sigstore reads.
+        PolicyError: The root does not know the log or authority that it is from.
+        SignatureError: Something does not verify.
+
+    Source: Sigstore client specification, section 4.
+    """
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.x509 import ExtensionNotFound
+    from sigstore.errors import Error
+    from sigstore.models import Bundle as Inner
+    from sigstore.verify import Verifier
+
+    broken = (Error, ValueError, KeyError, TypeError, AttributeError, ExtensionNotFound, InvalidSignature, UnsupportedAlgorithm)
+    try:
+        inner = Inner.from_json(bundle.to_bytes())
+    except broken as error:
+        raise FormatError("bundle", f"one that sigstore reads was expected: {first_line(error)}") from None
+    try:
+        kind, payload = Verifier(trusted_root=root).verify_dsse(inner, _Anyone())
+    except broken as error:
+        unknown = _unknown_to(root, bundle, certificate)
+        if unknown:
+            raise PolicyError(
+                f"this {label} is of {unknown}, which the trust given does not know: it is older than the signature, or of another deployment"
+            ) from None
+        raise SignatureError(f"the keyless signature of this {label} does not verify: {first_line(error)}") from None
+    if (kind, payload) != (bundle.envelope.payload_type, bundle.envelope.payload):
+        raise SignatureError(f"the keyless signature of this {label} is over another payload")
+
+
+class _Anyone:
+    """Whose signature it is, is compared here after all else was verified."""
+
+    def verify(self, cert: "x509.Certificate") -> None:
+        """Accept; see `TrustedIdentity`."""
+
+
+def _unknown_to(root: "TrustedRoot", bundle: Bundle, certificate: "x509.Certificate") -> str:
+    """Name the log or authority that the trust does not list, to tell an old trust from a forgery; both are refused."""
+    from cryptography.x509 import PrecertificateSignedCertificateTimestamps as Scts
+
+    inner = root._inner  # noqa: SLF001 - sigstore shows only parts of it
+    material = bundle.material
+    logs = {log.log_id.key_id for log in inner.tlogs}
+    if isinstance(material, SigstoreMaterial) and material.entry.log not in logs:
+        return f"log {material.entry.log.hex()[:16]}"
+    if certificate.issuer not in {authority.subject for authority in root.get_fulcio_certs()}:
+        return f"authority {certificate.issuer.rfc4514_string()!r}"
+    logs = {log.log_id.key_id for log in inner.ctlogs}
+    seen = [sct.log_id for extension in certificate.extensions if isinstance(extension.value, Scts) for sct in extension.value]
+    return next((f"certificate log {log.hex()[:16]}" for log in seen if log not in logs), "")
+
+
+def _times(bundle: Bundle, material: SigstoreMaterial, root: "TrustedRoot") -> tuple[list[dt.datetime], list[str]]:
+    """Tell when the signature is known to have existed: by the log's promise, which was verified, and by the authorities of the root.
+
+    Returns:
+        The times; and a sentence for each timestamp that is not believed.
+    """
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    times = [dt.datetime.fromtimestamp(material.entry.time, dt.UTC)] if material.entry.promise and material.entry.time else []
+    notes = []
+    for index in range(len(bundle.timestamps)):
+        alone, reasons = attrs.evolve(bundle, timestamps=bundle.timestamps[index : index + 1]), ["no authority of the trust given"]
+        for authority in root.get_timestamp_authorities():
+            ders = [certificate.public_bytes(Encoding.DER) for certificate in authority.certificates(allow_expired=True)]
+            seen, ignored = attested_times(alone, ders)
+            reasons += [text.partition(": ")[2] for text in ignored]
+            start, end = authority.validity_period_start, authority.validity_period_end
+            if seen and start <= seen[0].earliest and (end is None or seen[0].latest < end):
+                times.append(seen[0].latest)
+                break
+        else:
+            notes.append(f"timestamp {index} was ignored: {reasons[-1]}")
+    return times, notes
+
+
+def _identities(certificate: "x509.Certificate") -> list[str]:
+    from cryptography import x509
+
+    found = []
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            for name in extension.value:
+                if isinstance(name, x509.RFC822Name | x509.UniformResourceIdentifier):
+                    found.append(name.value)
+                elif isinstance(name, x509.OtherName) and name.type_id.dotted_string == _USERNAME:
+                    found.append(_utf8_string(name.value))
+    return found
+
+
+def _issuers(certificate: "x509.Certificate") -> list[str]:
+    """List what the certificate says of its issuer, in the older and the newer place; both must agree."""
+    from cryptography import x509
+
+    found = []
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.UnrecognizedExtension):
+            if extension.oid.dotted_string == _ISSUER:
+                found.append(extension.value.value.decode(errors="replace"))
+            elif extension.oid.dotted_string == _ISSUER_V2:
+                found.append(_utf8_string(extension.value.value))
+    return list(dict.fromkeys(found))
+
+
+def _utf8_string(der: bytes) -> str:
+    """Read a DER UTF8String of less than 256 bytes; anything else reads as no text that a policy could hold."""
+    short, long = der[:1] == b"\x0c" and der[1:2] < b"\x80", der[:2] == b"\x0c\x81"
+    body = der[2:] if short else der[3:] if long else b""
+    length = der[1] if short and len(der) > 1 else der[2] if long and len(der) > 2 else -1  # noqa: PLR2004 - tag, form and length
+    return body.decode(errors="replace") if len(body) == length else "\0"

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signing without a key of one's own: Sigstore certifies a short-lived one for whoever the token names."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+
+from lifeseal._io import StrPath, read_bounded
+from lifeseal.attestation._bundle import IN_TOTO, Bundle
+from lifeseal.attestation._identity import verify_with_sigstore
+from lifeseal.attestation._log_entry import SigstoreMaterial
+from lifeseal.attestation._paths import load_der
+from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line
+from lifeseal.errors import CredentialError, FormatError, LifesealError, PolicyError, StoreError
+from lifeseal.principles import implements, note
+
+if TYPE_CHECKING:
+    from sigstore.oidc import IdentityToken
+
+T = TypeVar("T")
+_MAX_TOKEN = 64 << 10
+_SERVER_FAULT = 500
+_LIMITS = "Who signed, and a hash of what, is published in the deployment's log for ever; whoever holds the token can sign while it lasts."
+
+
+class SigstoreSigner:
+    """Signs in the name of an identity token.
+
+    Each signature takes a new key and a new certificate from the deployment, and enters its log. What was signed is then verified under the
+    same trust before it is handed out.
+
+    Args:
+        trust: The deployment; its file must hold a signing configuration, not a root alone.
+        token: An OpenID Connect identity token for the audience ``sigstore``.
+        timeout: Seconds for one signature.
+    """
+
+    def __init__(self, trust: SigstoreTrust, token: str, *, timeout: float = 90) -> None:
+        if not trust.signs:
+            raise ValueError("trust= says whom to trust and not where to sign: a ClientTrustConfig is needed, not a TrustedRoot")
+        self._trust = trust
+        self._token = _parsed(token)
+        self._timeout = timeout
+        self.identity = self._token.identity
+
+    @classmethod
+    @implements("5.2", limits=_LIMITS)
+    def from_token_file(cls, trust: SigstoreTrust, path: StrPath, *, timeout: float = 90) -> Self:
+        """Read the token from a file.
+
+        Args:
+            trust: The deployment.
+            path: Holds the token alone; spaces around it do not count.
+            timeout: Seconds for one signature.
+
+        Returns:
+            The signer.
+
+        Raises:
+            CredentialError: It is no token, or has expired.
+            FormatError: It is not a regular file of text.
+            LimitError: It is larger than 64 KiB.
+            OSError: It cannot be read.
+            ValueError: The trust holds no signing configuration.
+        """
+        data = read_bounded(path, limit=_MAX_TOKEN, what="an identity token")
+        if not data.isascii():
+            raise FormatError(os.fspath(path), "an identity token was expected, which is ASCII text")
+        return cls(trust, data.decode().strip(), timeout=timeout)
+
+    @classmethod
+    @implements("5.2", limits=_LIMITS)
+    def ambient(cls, trust: SigstoreTrust, *, timeout: float = 90) -> Self:
+        """Ask the machine for its token: GitHub Actions, GitLab CI (``SIGSTORE_ID_TOKEN``), Google Cloud, Buildkite, CircleCI.
+
+        Args:
+            trust: The deployment.
+            timeout: Seconds for one signature.
+
+        Returns:
+            The signer.
+
+        Raises:
+            CredentialError: There is none here, or this job may not have one.
+            StoreError: It cannot be fetched in time.
+            ValueError: The trust holds no signing configuration.
+        """
+        from sigstore.oidc import IdentityError, detect_credential
+
+        try:
+            token = _within(timeout, detect_credential, "the machine's identity provider")
+        except IdentityError as error:
+            raise CredentialError(f"no identity token from this machine: {str(error)[:200]}") from None
+        if token is None:
+            raise CredentialError("no identity token from this machine: it is no CI job that sigstore knows; give a token, or sign in interactively")
+        return cls(trust, token, timeout=timeout)
+
+    @classmethod
+    @implements("5.2", limits=_LIMITS)
+    def interactive(cls, trust: SigstoreTrust, *, timeout: float = 90) -> Self:
+        """Have a person sign in with a web browser, at the identity provider that the trust names.
+
+        Args:
+            trust: The deployment.
+            timeout: Seconds for one signature; the person may take longer.
+
+        Returns:
+            The signer.
+
+        Raises:
+            CredentialError: The sign-in failed.
+            StoreError: The identity provider does not answer.
+            ValueError: The trust holds no signing configuration.
+        """
+        from sigstore.errors import Error
+        from sigstore.oidc import IdentityError, Issuer, IssuerError
+
+        if not trust.signs:
+            raise ValueError("trust= says whom to trust and not where to sign: a ClientTrustConfig is needed, not a TrustedRoot")
+        try:
+            token = Issuer(trust.for_sigstore().signing_config.get_oidc_url()).identity_token()
+        except IdentityError as error:
+            raise CredentialError(f"the sign-in failed: {str(error)[:200]}") from None
+        except (IssuerError, Error, OSError, ValueError) as error:
+            raise StoreError(f"the identity provider cannot be asked: {first_line(error)}") from None
+        return cls(trust, str(token), timeout=timeout)
+
+    def sign(self, payload_type: str, payload: bytes) -> Bundle:
+        """Sign a payload.
+
+        Args:
+            payload_type: ``application/vnd.in-toto+json``; Sigstore signs nothing else in an envelope.
+            payload: An in-toto statement.
+
+        Returns:
+            The bundle, verified.
+
+        Raises:
+            CredentialError: The token has expired, or the deployment does not accept it.
+            PolicyError: What the deployment answered does not verify under the trust.
+            StoreError: The deployment does not answer.
+            ValueError: Another payload type.
+        """
+        if payload_type != IN_TOTO:
+            raise ValueError(f"Sigstore signs payloads of type {IN_TOTO!r} alone, not {payload_type!r}")
+        if not self._token.in_validity_period():
+            raise CredentialError("the identity token has expired; nothing was signed")
+        data = _within(self._timeout, lambda: self._signed(payload), "the Sigstore deployment")
+        try:
+            bundle = Bundle.from_bytes(data.encode(), where="the Sigstore deployment's answer")
+            material = bundle.material
+            if not isinstance(material, SigstoreMaterial) or (bundle.envelope.payload_type, bundle.envelope.payload) != (payload_type, payload):
+                raise FormatError("the Sigstore deployment's answer", "a keyless signature of the payload was expected")
+            certificate = load_der(material.certificate, where="certificate")
+            verify_with_sigstore(bundle, self._trust.for_sigstore().trusted_root, certificate, label="signature")
+        except LifesealError as error:
+            raise PolicyError(f"what the Sigstore deployment signed cannot be verified: {error}; no signature was written") from None
+        note(signer=self.identity)
+        return bundle
+
+    def _signed(self, payload: bytes) -> str:
+        """Run in a thread of its own: sigstore's clients wait without end."""
+        from sigstore._internal.fulcio.client import ExpiredCertificate, FulcioClientError
+        from sigstore._internal.rekor import RekorClientError
+        from sigstore.dsse import Statement
+        from sigstore.errors import Error
+        from sigstore.oidc import ExpiredIdentity
+        from sigstore.sign import SigningContext
+
+        context = SigningContext.from_trust_config(self._trust.for_sigstore())
+        try:
+            with context.signer(self._token) as signer:
+                return signer.sign_dsse(Statement(payload)).to_json()
+        except (ExpiredIdentity, ExpiredCertificate):
+            raise CredentialError("the identity token has expired; nothing was signed") from None
+        except FulcioClientError as error:
+            raise _refused("authority", error, CredentialError) from None
+        except RekorClientError as error:
+            raise _refused("log", error, StoreError) from None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise StoreError(f"the Sigstore deployment cannot be used: {first_line(error)}; no signature was written") from None
+        except Error as error:
+            raise PolicyError(f"what the Sigstore deployment answered does not verify: {first_line(error)}; no signature was written") from None
+
+    def __repr__(self) -> str:
+        return f"<SigstoreSigner {self.identity!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer holds an identity token and is not pickled or copied")
+
+
+def _parsed(token: str) -> "IdentityToken":
+    from sigstore.oidc import IdentityError, IdentityToken
+
+    try:
+        return IdentityToken(token)
+    except IdentityError as error:
+        expired = type(error.__cause__).__name__ == "ExpiredSignatureError" or "validity period" in str(error)
+        why = "it has expired, or is not valid yet" if expired else "it is malformed, or lacks a claim that Sigstore needs"
+        raise CredentialError(f"the identity token cannot be used: {why}") from None
+
+
+def _refused(service: str, error: Exception, kind: type[LifesealError]) -> LifesealError:
+    """Tell a service that says no from one that is out of order."""
+    status = getattr(getattr(error.__cause__ or error.__context__, "response", None), "status_code", 0)
+    if status >= _SERVER_FAULT:
+        kind = StoreError
+    said = f"HTTP status {status}" if status else first_line(error)
+    return kind(f"Sigstore's {service} refused: {said}; no signature was written")
+
+
+def _within(timeout: float, call: "Callable[[], T]", whom: str) -> T:
+    """Call in a thread that is left behind when it takes too long; it ends with the process."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise StoreError(f"no answer from {whom} within {timeout:g} seconds; no signature was written")
+    return done[0]

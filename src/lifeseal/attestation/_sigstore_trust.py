@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whom to trust among Sigstore deployments: always said by the caller, never fetched."""
+
+import os
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
+
+import attrs
+
+from lifeseal._io import Record, StrPath, canonical, loads, read_bounded
+from lifeseal.errors import FormatError
+from lifeseal.principles import implements
+
+if TYPE_CHECKING:
+    from sigstore.models import ClientTrustConfig
+
+_ROOT_TYPE = "application/vnd.dev.sigstore.trustedroot"
+_CONFIG_TYPE = "application/vnd.dev.sigstore.clienttrustconfig"
+_NO_SIGNING = {"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"}
+_PUBLIC_GOOD = "https://tuf-repo-cdn.sigstore.dev"
+_MAX_TRUST = 4 << 20
+_LIMITS = "Nothing newer is fetched: a deployment that has changed its keys since needs a newer file."
+
+
+@attrs.frozen(kw_only=True)
+class SigstoreTrust:
+    """The keys and authorities of one Sigstore deployment, and where it answers when signing.
+
+    Attributes:
+        config: A ClientTrustConfig, JSON.
+        signs: Whether it says where to sign; a root alone is enough to verify.
+    """
+
+    config: bytes = attrs.field(repr=lambda c: f"<{len(c)} bytes>")
+    signs: bool
+
+    @classmethod
+    @implements("5.2", limits=_LIMITS)
+    def load(cls, path: StrPath) -> Self:
+        """Read a file; see `from_bytes`.
+
+        Args:
+            path: A ClientTrustConfig or a TrustedRoot, JSON.
+
+        Returns:
+            The trust.
+
+        Raises:
+            FormatError: It is neither.
+            LimitError: It is larger than 4 MiB.
+            OSError: It cannot be read.
+        """
+        return cls.from_bytes(read_bounded(path, limit=_MAX_TRUST, what="a trust configuration"), where=os.fspath(path))
+
+    @classmethod
+    @implements("5.2", limits=f"It is as old as the sigstore package that is installed. {_LIMITS}")
+    def public_good(cls) -> Self:
+        """Take the public-good deployment's root, as the installed sigstore package carries it; no network is used.
+
+        Returns:
+            The trust.
+
+        Raises:
+            FormatError: The package carries none.
+        """
+        from importlib.resources import files
+
+        folder = files("sigstore") / "_store" / quote(_PUBLIC_GOOD, safe="")
+        try:
+            root, signing = ((folder / name).read_bytes() for name in ("trusted_root.json", "signing_config.v0.2.json"))
+        except OSError:
+            raise FormatError("sigstore", "a package that carries the public-good root was expected; give a file instead") from None
+        return cls._checked(_object(root, "trusted root"), _object(signing, "signing configuration"), where="sigstore")
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, where: str = "trust configuration") -> Self:
+        """Read a ClientTrustConfig (which verifies and signs) or a TrustedRoot (which verifies).
+
+        Args:
+            data: UTF-8 JSON.
+            where: Name for error messages.
+
+        Returns:
+            The trust.
+
+        Raises:
+            FormatError: It is neither, or one that sigstore does not read.
+            LimitError: It is larger than 4 MiB.
+
+        Source: sigstore/protobuf-specs, sigstore_trustroot.proto.
+        """
+        document = _object(data, where)
+        record = Record(document, where=where)
+        kind = record.take_str("mediaType", max_length=128)
+        if kind.startswith(_ROOT_TYPE):
+            return cls._checked(document, None, where=where)
+        if not kind.startswith(_CONFIG_TYPE):
+            raise FormatError(record.at("mediaType"), "a ClientTrustConfig or a TrustedRoot of Sigstore was expected")
+        root, signing = record.take("trustedRoot"), record.take("signingConfig")
+        record.done()
+        return cls._checked(root, signing, where=where)
+
+    @classmethod
+    def _checked(cls, root: object, signing: object, *, where: str) -> Self:
+        document = {"mediaType": f"{_CONFIG_TYPE}.v0.1+json", "trustedRoot": root, "signingConfig": _NO_SIGNING if signing is None else signing}
+        trust = cls(config=canonical(document), signs=signing is not None)
+        from sigstore.errors import Error
+        from sigstore.verify import Verifier
+
+        try:
+            config = trust.for_sigstore()
+            Verifier(trusted_root=config.trusted_root)
+            if trust.signs:
+                _ = config.signing_config
+        except (Error, ValueError, TypeError, KeyError) as error:
+            raise FormatError(where, f"a trust configuration that sigstore can use was expected: {first_line(error)}") from None
+        return trust
+
+    def for_sigstore(self) -> "ClientTrustConfig":
+        """Give the trust to the sigstore package."""
+        from sigstore.models import ClientTrustConfig
+
+        return ClientTrustConfig.from_json(self.config.decode())
+
+
+def first_line(error: Exception) -> str:
+    """Quote another library's error, bounded."""
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
+def _object(data: bytes, where: str) -> object:
+    return loads(data, where=where, max_bytes=_MAX_TRUST, what="a trust configuration")

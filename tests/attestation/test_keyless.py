@@ -1,0 +1,639 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keyless signatures on a loopback deployment: both versions of the log, and forgeries, each beside its control."""
+
+import datetime as dt
+import json
+import os
+import pickle
+import random
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import attrs
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.support.forged import forged
+
+from lifeseal import signing, testing
+from lifeseal.attestation import (
+    Bundle,
+    KeySigner,
+    Purpose,
+    SigstoreSigner,
+    SigstoreTrust,
+    Statement,
+    Subject,
+    TrustedIdentity,
+    all_of,
+    any_of,
+    open_statement,
+    sign_statement,
+    threshold,
+)
+from lifeseal.errors import CredentialError, FormatError, LifesealError, LimitError, PolicyError, SignatureError, StoreError
+from lifeseal.testing._fulcio import Fulcio
+from lifeseal.testing._server import Reply, serving
+from lifeseal.testing._signed import new_key
+
+ME = "release@example.org"
+PUBLISHED = Path(__file__).parent.parent / "vectors/oms/published"
+DAY, MINUTE = dt.timedelta(days=1), dt.timedelta(minutes=1)
+STATEMENT = Statement(subjects=(Subject(name="m", sha256=bytes(32)),), predicate_type=Purpose.MODEL.predicate_type, predicate={"a": 1})
+PAYLOAD = STATEMENT.to_bytes()
+
+
+@pytest.fixture(scope="module")
+def deployment():
+    with testing.sigstore() as running:
+        yield running
+
+
+@pytest.fixture(params=[1, 2])
+def rekor(request):
+    return request.param
+
+
+def signed(deployment, rekor=2, identity=ME, **claims):
+    return sign_statement(STATEMENT, signer=SigstoreSigner(deployment.trust(rekor=rekor), deployment.oidc.token(identity, **claims)))
+
+
+def made(deployment, rekor=1, **how):
+    return forged(deployment, PAYLOAD, ME, deployment.oidc.url, rekor=rekor, **how)
+
+
+def check(bundle, deployment, identity=ME, issuer=None):
+    return TrustedIdentity(identity, issuer or deployment.oidc.url, deployment.trust()).check((bundle,), purpose=Purpose.MODEL)
+
+
+def refused(bundle, deployment, kind, because, **who):
+    with pytest.raises(kind) as caught:
+        check(bundle, deployment, **who)
+    assert type(caught.value) is kind
+    assert because in str(caught.value), caught.value
+
+
+def changed(bundle, **fields):
+    """Change the log's entry; fields of its proof are named with an underscore before."""
+    entry = bundle.material.entry
+    proof = attrs.evolve(entry.proof, **{name[1:]: value for name, value in fields.items() if name.startswith("_")})
+    entry = attrs.evolve(entry, proof=proof, **{name: value for name, value in fields.items() if not name.startswith("_")})
+    return attrs.evolve(bundle, material=attrs.evolve(bundle.material, entry=entry))
+
+
+def flipped(data, at=-1):
+    return data[:at] + bytes([data[at] ^ 1]) + (data[at + 1 :] if at != -1 else b"")
+
+
+# --- Signing and verifying
+
+
+def test_a_signature_in_the_name_of_a_token_is_verified_by_identity_and_issuer(deployment, rekor):
+    before = dt.datetime.now(dt.UTC) - MINUTE
+    bundle = signed(deployment, rekor)
+    assert (bundle.material.entry.version, bool(bundle.material.entry.promise)) == (("0.0.1", True), ("0.0.2", False))[rekor - 1]
+    read = Bundle.from_bytes(bundle.to_bytes())
+    assert (read, read.to_bytes()) == (bundle, bundle.to_bytes())
+    info = check(read, deployment)
+    assert (info.kind, info.name, info.fingerprint) == ("identity", ME, info.key)
+    assert info.clause == f"identity {ME!r}, vouched for by {deployment.oidc.url!r}"
+    assert before < info.time < dt.datetime.now(dt.UTC) + MINUTE
+    assert "the log was not asked: its proof in the bundle was checked against the trust root given" in info.notes
+    assert open_statement(read, policy=TrustedIdentity(ME, deployment.oidc.url, deployment.trust()), purpose=Purpose.MODEL)[0] == STATEMENT
+
+
+def test_the_log_grows_and_its_proofs_stay_good(deployment, rekor):
+    bundles = [made(deployment, rekor) for _ in range(6)]
+    assert max(len(bundle.material.entry.proof.hashes) for bundle in bundles) > 1
+    assert len({bundle.material.entry.index for bundle in bundles}) == 6
+    for bundle in bundles:
+        check(bundle, deployment)
+
+
+def test_a_model_is_signed_and_verified_without_a_key(deployment, rekor, tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/a").write_bytes(b"a")
+    signing.sign(tmp_path / "m", signer=SigstoreSigner(deployment.trust(rekor=rekor), deployment.oidc.token(ME)))
+    policy = TrustedIdentity(ME, deployment.oidc.url, SigstoreTrust.from_bytes(deployment.trusted_root()))
+    report = signing.verify(tmp_path / "m", policy=policy)
+    assert report.signer.name == ME
+    with pytest.raises(PolicyError, match=r"signed by 'release@example\.org'"):
+        signing.verify(tmp_path / "m", policy=attrs.evolve(policy, identity="other@example.org"))
+
+
+def test_a_workflow_is_an_identity_too(deployment):
+    workflow = "https://github.com/acme/models/.github/workflows/release.yml@refs/heads/main"
+    assert check(signed(deployment, identity=workflow), deployment, identity=workflow).name == workflow
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        {"identity": "other@example.org"},
+        {"issuer": "https://issuer.example.org"},
+        {"issuer": "https://token.actions.githubusercontent.com"},
+        {"identity": "release@example.or"},
+        {"identity": "Release@example.org"},
+        {"identity": r"release@example\.org"},
+        {"identity": ".*@example.org"},
+        {"identity": "^release@example.org$"},
+        {"identity": "release@example.org*"},
+        {"identity": "example.org"},
+    ],
+)
+def test_both_identity_and_issuer_must_be_the_very_ones(deployment, rekor, who):
+    bundle = signed(deployment, rekor)
+    assert check(bundle, deployment)
+    refused(bundle, deployment, PolicyError, "the policy trusts exactly", **who)
+
+
+@pytest.mark.parametrize("text", ["", " a@example.org", "a@example.org ", "a@example.org\n", "a@exa\u200bmple.org", "a\0b"])
+def test_an_identity_or_issuer_with_stray_characters_is_no_policy(deployment, text):
+    trust = deployment.trust()
+    with pytest.raises(ValueError, match="identity= must be the exact text"):
+        TrustedIdentity(text, "https://issuer.example.org", trust)
+    with pytest.raises(ValueError, match="issuer= must be the exact text"):
+        TrustedIdentity(ME, f"https://{text}" if text else text, trust)
+    with pytest.raises(ValueError, match="the identity provider's URL"):
+        TrustedIdentity(ME, "issuer.example.org", trust)
+
+
+def test_one_identity_counts_once(deployment):
+    bundles = [signed(deployment, 1), signed(deployment, 2)]
+    policies = [TrustedIdentity(ME, deployment.oidc.url, deployment.trust()) for _ in range(2)]
+    with pytest.raises(PolicyError, match="threshold: 2 of 2 wanted, 1 found"):
+        threshold(2, *policies).check(bundles, purpose=Purpose.MODEL)
+    other = sign_statement(STATEMENT, signer=SigstoreSigner(deployment.trust(), deployment.oidc.token("second@example.org")))
+    both = threshold(2, policies[0], TrustedIdentity("second@example.org", deployment.oidc.url, deployment.trust()))
+    assert both.check([bundles[0], other], purpose=Purpose.MODEL).kind == "several"
+
+
+def test_policies_of_kinds_go_together(deployment):
+    bare = KeySigner(ec.generate_private_key(ec.SECP256R1()))
+    bundles = [sign_statement(STATEMENT, signer=bare), signed(deployment)]
+    identity = TrustedIdentity(ME, deployment.oidc.url, deployment.trust())
+    assert all_of(bare.public, identity).check(bundles, purpose=Purpose.MODEL).kind == "several"
+    assert any_of(bare.public, identity).check(bundles[1:], purpose=Purpose.MODEL).kind == "identity"
+    with pytest.raises(PolicyError, match="was signed with a bare key, and the policy trusts a Sigstore identity"):
+        identity.check(bundles[:1], purpose=Purpose.MODEL)
+    with pytest.raises(PolicyError, match=r"was signed with a certificate \(certificate\), and the policy trusts a bare key"):
+        bare.public.check(bundles[1:], purpose=Purpose.MODEL)
+
+
+# --- Forgeries
+
+
+def test_a_bundle_put_together_by_hand_is_as_good_as_a_clients(deployment, rekor):
+    assert check(made(deployment, rekor), deployment).name == ME
+
+
+FORGERIES = {
+    "payload": lambda b: attrs.evolve(b, envelope=attrs.evolve(b.envelope, payload=b.envelope.payload + b" ")),
+    "payload type": lambda b: attrs.evolve(b, envelope=attrs.evolve(b.envelope, payload_type="text/plain")),
+    "signature": lambda b: attrs.evolve(b, envelope=attrs.evolve(b.envelope, signature=flipped(b.envelope.signature))),
+    "log entry": lambda b: changed(b, body=b.material.entry.body.replace(b'"kind":', b'"kind" :')),
+    "index in the tree": lambda b: changed(b, _index=(b.material.entry.proof.index + 1) % b.material.entry.proof.size),
+    "size of the tree": lambda b: changed(b, _size=b.material.entry.proof.size + 7),
+    "root": lambda b: changed(b, _root=flipped(b.material.entry.proof.root)),
+    "proof": lambda b: changed(b, _hashes=(flipped(b.material.entry.proof.hashes[0]), *b.material.entry.proof.hashes[1:])),
+    "shorter proof": lambda b: changed(b, _hashes=b.material.entry.proof.hashes[1:]),
+    "longer proof": lambda b: changed(b, _hashes=(*b.material.entry.proof.hashes, bytes(32))),
+    "checkpoint": lambda b: changed(b, _checkpoint=b.material.entry.proof.checkpoint.replace("rekor", "tokyo")),
+    "checkpoint's size": lambda b: changed(b, _checkpoint=b.material.entry.proof.checkpoint.replace("\n", "\n1", 1)),
+}
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_changed_part_is_refused(deployment, rekor, what):
+    made(deployment, rekor)
+    bundle = made(deployment, rekor)  # not the first, so that its proof has hashes
+    assert check(bundle, deployment)
+    refused(FORGERIES[what](bundle), deployment, SignatureError, "does not verify")
+
+
+def test_a_changed_promise_or_time_of_the_log_is_refused(deployment):
+    bundle = made(deployment)
+    assert check(bundle, deployment)
+    refused(changed(bundle, promise=flipped(bundle.material.entry.promise)), deployment, SignatureError, "invalid inclusion promise")
+    refused(changed(bundle, time=bundle.material.entry.time + 1), deployment, SignatureError, "invalid inclusion promise")
+    refused(changed(bundle, index=bundle.material.entry.index + 1), deployment, SignatureError, "invalid inclusion promise")
+
+
+def test_an_entry_of_another_signature_is_refused(deployment, rekor):
+    one, two = made(deployment, rekor), made(deployment, rekor)
+    assert check(one, deployment)
+    mixed = attrs.evolve(one, material=attrs.evolve(one.material, entry=two.material.entry))
+    refused(mixed, deployment, SignatureError, "log entry")
+
+
+def test_a_signature_by_another_key_than_the_certified_one_is_refused(deployment, rekor):
+    refused(made(deployment, rekor, key=new_key()), deployment, SignatureError, "does not verify")
+
+
+def test_a_certificate_that_is_in_no_certificate_log_is_refused(deployment, rekor):
+    assert check(made(deployment, rekor), deployment)
+    refused(made(deployment, rekor, ct_key=new_key()), deployment, PolicyError, "is of certificate log ")
+
+    class Careless(Fulcio):
+        def _timestamps(self, unlogged, ct_key):
+            return flipped(super()._timestamps(unlogged, ct_key))
+
+    careless = Careless(deployment.oidc)
+    for name in ("root", "authority", "ct_key"):
+        setattr(careless, name, getattr(deployment.fulcio, name))
+    refused(made(deployment, rekor, fulcio=careless), deployment, SignatureError, "SCT")
+
+
+def test_another_deployments_signature_is_told_apart_from_a_forgery(deployment, rekor):
+    other = testing.Sigstore()
+    other.start(deployment.url)
+    stranger = forged(other, PAYLOAD, ME, deployment.oidc.url, rekor=rekor)
+    refused(stranger, deployment, PolicyError, f"is of log {other.logs[rekor].id.hex()[:16]}, which the trust given does not know")
+    refused(made(deployment, rekor, fulcio=_renamed(other)), deployment, PolicyError, "is of authority 'CN=another', which the trust given")
+    assert TrustedIdentity(ME, deployment.oidc.url, other.trust()).check((stranger,), purpose=Purpose.MODEL)
+    imposter = made(deployment, rekor, fulcio=other.fulcio)  # an authority of the same name
+    refused(imposter, deployment, PolicyError, "is of certificate log")
+    other.fulcio.ct_key = deployment.fulcio.ct_key
+    refused(made(deployment, rekor, fulcio=other.fulcio), deployment, SignatureError, "does not verify")
+
+
+def _renamed(other):
+    found = testing.Sigstore().fulcio
+    found.authority = testing.Issued.root("another")
+    return found
+
+
+def test_a_certificate_that_has_ended_counts_by_the_logs_time_and_not_without(deployment):
+    then = dt.datetime.now(dt.UTC) - DAY
+    late = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer)
+    early = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer, clock=lambda: then)
+    bundle = made(deployment, start=then - MINUTE, logged=then, stamped=())
+    assert abs(check(bundle, deployment).time - then) < MINUTE
+    assert check(made(deployment, start=then - MINUTE, logged=then, stamped=(early,)), deployment)
+    timeless = made(deployment, start=then - MINUTE, logged=then, stamped=(late,))
+    refused(changed(timeless, promise=b""), deployment, SignatureError, "certificate")
+    refused(changed(bundle, promise=b""), deployment, FormatError, "inclusion promise or signed timestamp")
+    refused(made(deployment, start=then - MINUTE), deployment, SignatureError, "certificate")
+    refused(made(deployment, start=then + 2 * DAY, stamped=()), deployment, SignatureError, "certificate")
+
+
+def test_a_certificate_that_has_ended_counts_by_a_timestamp_where_the_log_has_no_time(deployment):
+    then = dt.datetime.now(dt.UTC) - DAY / 48
+    early = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer, clock=lambda: then)
+    assert abs(check(made(deployment, 2, start=then - MINUTE, stamped=(early,)), deployment).time - then) < MINUTE
+    refused(made(deployment, 2, start=then - MINUTE), deployment, SignatureError, "certificate")
+    refused(made(deployment, 2, stamped=()), deployment, FormatError, "inclusion promise or signed timestamp")
+    refused(made(deployment, 2, stamped=(testing.Tsa(),)), deployment, SignatureError, "not enough sources of verified time")
+    foreign = made(deployment, 2)
+    refused(attrs.evolve(foreign, timestamps=made(deployment, 2).timestamps), deployment, SignatureError, "verified time")
+
+
+def test_a_changed_timestamp_is_refused_where_the_log_has_no_time(deployment):
+    bundle = made(deployment, 2)
+    assert check(bundle, deployment)
+    (der,) = bundle.timestamps
+    refused(attrs.evolve(bundle, timestamps=(flipped(der),)), deployment, SignatureError, "verified time")
+
+
+def test_the_earliest_believed_time_is_reported(deployment):
+    then = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(minutes=4)
+    early = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer, clock=lambda: then)
+    stranger = testing.Tsa(clock=lambda: then - MINUTE)
+    bundle = made(deployment, 2, start=then - MINUTE, stamped=(deployment.tsa, stranger, early))
+    info = check(bundle, deployment)
+    assert info.time == then + dt.timedelta(seconds=1)
+    assert len(info.notes) == 3
+    assert info.notes[2].startswith("timestamp 1 was ignored: ")
+
+
+MATERIAL = "verificationMaterial"
+
+
+def edited(bundle, change):
+    document = json.loads(bundle.to_bytes())
+    change(document[MATERIAL])
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda m: m.pop("tlogEntries"), "exactly one entry of a log was expected beside a Sigstore certificate, not 0"),
+        (lambda m: m.update(tlogEntries=[]), "exactly one entry"),
+        (lambda m: m.update(tlogEntries=m["tlogEntries"] * 2), "not 2"),
+        (lambda m: m.update(publicKey={"hint": "a"}), "exactly one of publicKey, x509CertificateChain, certificate was expected, not 2"),
+        (lambda m: m.update(x509CertificateChain={"certificates": [m["certificate"]]}), "was expected, not 2"),
+        (lambda m: m["certificate"].update(foreign=1), "unknown field 'foreign'"),
+        (lambda m: m["tlogEntries"][0].update(foreign=1), "unknown field 'foreign'"),
+        (lambda m: m["tlogEntries"][0]["inclusionProof"].update(foreign=1), "unknown field 'foreign'"),
+        (lambda m: m["tlogEntries"][0]["logId"].update(foreign=1), "unknown field 'foreign'"),
+        (lambda m: m["tlogEntries"][0].pop("inclusionProof"), "'inclusionProof' is missing"),
+        (lambda m: m["tlogEntries"][0]["inclusionProof"].pop("checkpoint"), "'checkpoint' is missing"),
+        (lambda m: m["tlogEntries"][0].update(logIndex=1), "a string was expected"),
+        (lambda m: m["tlogEntries"][0].update(logIndex="-1"), "a decimal number in a string"),
+        (lambda m: m["tlogEntries"][0].update(logIndex="01"), "a decimal number in a string"),
+        (lambda m: m["tlogEntries"][0].update(logIndex="\u0661"), "a decimal number in a string"),
+        (lambda m: m["tlogEntries"][0].update(logIndex="18446744073709551615"), "a decimal number in a string"),
+        (lambda m: m["tlogEntries"][0]["inclusionProof"].update(hashes=[""] * 65), "limit of 64"),
+        (lambda m: m["tlogEntries"][0]["inclusionProof"].update(hashes=[1]), "strings were expected"),
+        (lambda m: m["certificate"].update(rawBytes="A" * (400 << 10)), "limit of 262144"),
+    ],
+)
+def test_a_bundle_of_another_form_is_refused(deployment, change, where):
+    bundle = made(deployment)
+    assert Bundle.from_bytes(edited(bundle, lambda m: m["tlogEntries"][0].update(inclusionPromise=None)))
+    with pytest.raises((FormatError, LimitError)) as caught:
+        Bundle.from_bytes(edited(bundle, change))
+    assert where in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_every_changed_byte_is_refused_or_changes_nothing_that_counts(deployment, rekor, pytestconfig):
+    made(deployment, rekor)
+    bundle = made(deployment, rekor)
+    data = bundle.to_bytes()
+    policy = TrustedIdentity(ME, deployment.oidc.url, deployment.trust())
+    control = policy.check((bundle,), purpose=Purpose.MODEL)
+    draw = random.Random(11)
+    step = 1 if pytestconfig.getoption("--long") else 9
+    accepted = 0
+    for position in range(draw.randrange(step), len(data), step):
+        broken = bytearray(data)
+        broken[position] ^= 1 << draw.randrange(8)
+        try:
+            read = Bundle.from_bytes(bytes(broken))
+            info = policy.check((read,), purpose=Purpose.MODEL)
+        except LifesealError:
+            continue
+        assert read.envelope == bundle.envelope
+        assert read.material.certificate == bundle.material.certificate
+        if read.timestamps == bundle.timestamps:
+            accepted += 1
+        else:  # the log's own time is enough, and the other is reported
+            assert rekor == 1
+            assert info.notes[-1].startswith("timestamp 0 was ignored") or info.time == control.time
+    assert accepted * step < len(data) // 50
+
+
+@pytest.mark.parametrize("where", ["certificate", "body", "promise", "checkpoint", "root"])
+def test_random_content_in_any_place_is_refused(deployment, rekor, where):
+    bundle = made(deployment, rekor)
+    draw = random.Random(3)
+    for size in (0, 1, 10, 100):
+        content = draw.randbytes(size)
+        if where == "certificate":
+            broken = attrs.evolve(bundle, material=attrs.evolve(bundle.material, certificate=content))
+        elif where == "checkpoint":
+            broken = changed(bundle, _checkpoint=content.decode("latin-1"))
+        else:
+            broken = changed(bundle, **{"_root" if where == "root" else where: content})
+        if where == "promise" and (rekor == 2 or not size):
+            continue  # a log without promises ignores none
+        with pytest.raises((FormatError, SignatureError)):
+            check(broken, deployment)
+
+
+# --- Trust
+
+
+def test_published_signatures_verify_with_the_network_and_the_disk_out_of_reach(tmp_path):
+    code = f"""
+import socket, sys
+from pathlib import Path
+from lifeseal import attestation, signing
+def blocked(*args, **kwargs):
+    raise RuntimeError("the network was used")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = blocked
+trust = attestation.SigstoreTrust.public_good()
+policy = attestation.TrustedIdentity("stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2", trust)
+for release in ("v1.0.0", "v1.1.0"):
+    print(signing.verify(Path({str(PUBLISHED)!r}) / f"{{release}}-sigstore", policy=policy).signer.time.isoformat())
+"""
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "c"), "XDG_DATA_HOME": str(home / "d")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["2025-05-03T01:34:46+00:00", "2025-10-10T02:12:20+00:00"]
+    assert list(home.iterdir()) == []
+
+
+def test_published_signatures_are_refused_under_another_identity_issuer_or_deployment(deployment):
+    bundle = Bundle.load(PUBLISHED / "v1.1.0-sigstore/model.sig")
+    trust = SigstoreTrust.public_good()
+    name, issuer = "stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2"
+    assert TrustedIdentity(name, issuer, trust).check((bundle,), purpose=Purpose.MODEL)
+    for who in ((name, "https://accounts.google.com"), (f"x{name}", issuer)):
+        with pytest.raises(PolicyError, match="the policy trusts exactly"):
+            TrustedIdentity(*who, trust).check((bundle,), purpose=Purpose.MODEL)
+    with pytest.raises(PolicyError, match=r"of log c0d23d6ad406973f, which the trust given does not know"):
+        TrustedIdentity(name, issuer, deployment.trust()).check((bundle,), purpose=Purpose.MODEL)
+
+
+def test_a_trust_without_the_log_is_too_old(deployment):
+    bundle = made(deployment, 2)
+    document = json.loads(deployment.trusted_root())
+    document["tlogs"] = document["tlogs"][:1]
+    old = SigstoreTrust.from_bytes(json.dumps(document).encode())
+    with pytest.raises(PolicyError, match="older than the signature, or of another deployment"):
+        TrustedIdentity(ME, deployment.oidc.url, old).check((bundle,), purpose=Purpose.MODEL)
+    assert TrustedIdentity(ME, deployment.oidc.url, old).check((made(deployment, 1),), purpose=Purpose.MODEL)
+
+
+def test_trust_is_read_from_a_file(deployment, tmp_path):
+    for name, data, signs in (("config", deployment.trust_config(), True), ("root", deployment.trusted_root(), False)):
+        (tmp_path / name).write_bytes(data)
+        assert SigstoreTrust.load(tmp_path / name).signs is signs
+    assert SigstoreTrust.public_good().signs
+
+
+def without(name):
+    def change(document):
+        document["trustedRoot"][name] = []
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [
+        (without("tlogs"), "no transparency log"),
+        (without("certificateAuthorities"), "Fulcio certificates not found"),
+        (lambda d: d.update(mediaType="application/json"), "a ClientTrustConfig or a TrustedRoot of Sigstore was expected"),
+        (lambda d: d.update(foreign=1), "unknown field 'foreign'"),
+        (lambda d: d.pop("trustedRoot"), "'trustedRoot' is missing"),
+        (lambda d: d.update(trustedRoot=3), "a trust configuration that sigstore can use was expected"),
+        (lambda d: d["signingConfig"].update(rekorTlogUrls=[]), "No valid Rekor transparency log"),
+        (lambda d: d["trustedRoot"].update(mediaType="application/vnd.dev.sigstore.trustedroot.v9"), "that sigstore can use"),
+    ],
+)
+def test_a_trust_that_cannot_be_used_is_refused_when_it_is_read(deployment, change, because):
+    document = json.loads(deployment.trust_config())
+    assert SigstoreTrust.from_bytes(json.dumps(document).encode())
+    change(document)
+    with pytest.raises(FormatError) as caught:
+        SigstoreTrust.from_bytes(json.dumps(document).encode())
+    assert because in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"not json", b'{"mediaType": 1}', b'{"mediaType": "a", "mediaType": "b"}'])
+def test_what_is_no_trust_is_refused(data):
+    with pytest.raises(FormatError, match="trust configuration"):
+        SigstoreTrust.from_bytes(data)
+
+
+# --- Tokens, and deployments that fail
+
+
+def test_a_token_is_never_shown_or_copied(deployment):
+    token = deployment.oidc.token(ME)
+    signer = SigstoreSigner(deployment.trust(), token)
+    assert token not in repr(signer) + str(vars(signer))
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(signer)
+
+
+@pytest.mark.parametrize(
+    ("claims", "because"),
+    [({"lifetime": -60}, "it has expired"), ({"aud": "other"}, "malformed, or lacks a claim"), ({"exp": None}, "malformed, or lacks a claim")],
+)
+def test_a_token_that_cannot_be_used_is_refused_before_anything_is_asked(deployment, claims, because):
+    assert SigstoreSigner(deployment.trust(), deployment.oidc.token(ME))
+    token = deployment.oidc.token(ME, **claims)
+    with pytest.raises(CredentialError, match=because) as caught:
+        SigstoreSigner(deployment.trust(), token)
+    assert token not in str(caught.value)
+    with pytest.raises(CredentialError, match="malformed"):
+        SigstoreSigner(deployment.trust(), "no token")
+
+
+def test_a_token_that_expires_before_it_is_used_says_so(deployment):
+    signer = SigstoreSigner(deployment.trust(), deployment.oidc.token(ME, exp=time.time() + 0.5))
+    time.sleep(0.6)
+    with pytest.raises(CredentialError, match="the identity token has expired; nothing was signed"):
+        sign_statement(STATEMENT, signer=signer)
+
+
+def test_a_token_of_another_provider_is_the_deployments_no(deployment):
+    foreign = testing.Oidc()
+    foreign.url = deployment.oidc.url
+    with pytest.raises(CredentialError, match="authority refused: HTTP status 401"):
+        sign_statement(STATEMENT, signer=SigstoreSigner(deployment.trust(), foreign.token(ME)))
+
+
+def test_a_root_alone_signs_nothing(deployment):
+    root = SigstoreTrust.from_bytes(deployment.trusted_root())
+    with pytest.raises(ValueError, match="a ClientTrustConfig is needed"):
+        SigstoreSigner(root, deployment.oidc.token(ME))
+
+
+def test_only_statements_are_signed(deployment):
+    with pytest.raises(ValueError, match="alone, not 'text/plain'"):
+        SigstoreSigner(deployment.trust(), deployment.oidc.token(ME)).sign("text/plain", b"payload")
+
+
+def elsewhere(deployment, **urls):
+    """The deployment's trust, with services that answer elsewhere."""
+    document = json.loads(deployment.trust_config())
+    for name, url in urls.items():
+        document["signingConfig"][name][0]["url"] = url
+    return SigstoreTrust.from_bytes(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("service", ["caUrls", "rekorTlogUrls"])
+def test_a_service_that_does_not_answer_is_unavailable_and_nothing_is_written(deployment, service, tmp_path):
+    (tmp_path / "m").write_bytes(b"m")
+    token = deployment.oidc.token(ME)
+    with serving(lambda _: Reply()) as gone:
+        pass
+    with pytest.raises(StoreError, match="no signature was written"):
+        signing.sign(tmp_path / "m", signer=SigstoreSigner(elsewhere(deployment, **{service: gone}), token))
+    with serving(lambda _: Reply(status=503, body=b"{}")) as broken, pytest.raises(StoreError, match=r"503.*no signature was written"):
+        signing.sign(tmp_path / "m", signer=SigstoreSigner(elsewhere(deployment, **{service: broken}), token))
+    with serving(lambda _: Reply(status=201, body=b"[]")) as wrong, pytest.raises(StoreError, match="no signature was written"):
+        signing.sign(tmp_path / "m", signer=SigstoreSigner(elsewhere(deployment, **{service: wrong}), token))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(StoreError, match=r"no answer from the Sigstore deployment within 0\.3 seconds"):
+            signing.sign(tmp_path / "m", signer=SigstoreSigner(elsewhere(deployment, **{service: address}), token, timeout=0.3))
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    signing.sign(tmp_path / "m", signer=SigstoreSigner(deployment.trust(), token))
+    assert (tmp_path / "m.sig").exists()
+
+
+@pytest.mark.parametrize("service", ["caUrls", "rekorTlogUrls"])
+def test_an_answer_that_the_trust_does_not_vouch_for_is_refused_and_not_written(deployment, service, tmp_path):
+    (tmp_path / "m").write_bytes(b"m")
+    other = testing.Sigstore()
+    other.oidc = other.fulcio._oidc = deployment.oidc
+    with serving(other.answer) as url:
+        place = url if service == "caUrls" else f"{url}/rekor2"
+        with pytest.raises(PolicyError, match=r"verif.*no signature was written"):
+            signing.sign(tmp_path / "m", signer=SigstoreSigner(elsewhere(deployment, **{service: place}), deployment.oidc.token(ME)))
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_timestamp_authority_that_does_not_answer_matters_where_the_log_has_no_time(deployment):
+    with serving(lambda _: Reply()) as gone:
+        pass
+    token = deployment.oidc.token(ME)
+    with pytest.raises((PolicyError, StoreError), match="no signature was written"):
+        sign_statement(STATEMENT, signer=SigstoreSigner(elsewhere(deployment, tsaUrls=gone), token))
+
+
+def test_a_github_job_finds_its_token(deployment, monkeypatch):
+    workflow = "acme/models/.github/workflows/release.yml@refs/heads/main"
+    for name in ("GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CredentialError, match="no CI job that sigstore knows"):
+        SigstoreSigner.ambient(deployment.trust())
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    with pytest.raises(CredentialError, match="missing or insufficient OIDC token permissions"):
+        SigstoreSigner.ambient(deployment.trust())
+    for name, value in deployment.oidc.github(workflow).items():
+        monkeypatch.setenv(name, value)
+    bundle = sign_statement(STATEMENT, signer=SigstoreSigner.ambient(deployment.trust()))
+    issuer = "https://token.actions.githubusercontent.com"
+    assert check(bundle, deployment, identity=f"https://github.com/{workflow}", issuer=issuer)
+    refused(bundle, deployment, PolicyError, "the policy trusts exactly", identity=f"https://github.com/{workflow}")
+
+
+def test_a_gitlab_job_finds_its_token(deployment, monkeypatch):
+    identity = "https://gitlab.com/acme/models//.gitlab-ci.yml@refs/heads/main"
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.setenv("GITLAB_CI", "true")
+    with pytest.raises(CredentialError, match="SIGSTORE_ID_TOKEN"):
+        SigstoreSigner.ambient(deployment.trust())
+    monkeypatch.setenv("SIGSTORE_ID_TOKEN", deployment.oidc.token(identity, issuer="https://gitlab.com"))
+    bundle = sign_statement(STATEMENT, signer=SigstoreSigner.ambient(deployment.trust()))
+    assert check(bundle, deployment, identity=identity, issuer="https://gitlab.com")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sigstore leaves its listener open
+def test_a_person_signs_in_with_a_browser(deployment, monkeypatch):
+    import threading
+    import urllib.request
+    import webbrowser
+
+    def browse(url):
+        threading.Thread(target=lambda: urllib.request.urlopen(url).read(), daemon=True).start()
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", browse)
+    deployment.oidc.person = "someone@example.org"
+    bundle = sign_statement(STATEMENT, signer=SigstoreSigner.interactive(deployment.trust()))
+    assert check(bundle, deployment, identity="someone@example.org")
+    with serving(lambda _: Reply()) as gone:
+        pass
+    with pytest.raises(StoreError, match="the identity provider cannot be asked"):
+        SigstoreSigner.interactive(elsewhere(deployment, oidcUrls=gone))
+
+
+def test_a_token_is_read_from_a_file(deployment, tmp_path):
+    (tmp_path / "token").write_text(f"{deployment.oidc.token(ME)}\n")
+    assert check(sign_statement(STATEMENT, signer=SigstoreSigner.from_token_file(deployment.trust(), tmp_path / "token")), deployment)
+    (tmp_path / "token").write_text("é")
+    with pytest.raises(FormatError, match="token: an identity token was expected"):
+        SigstoreSigner.from_token_file(deployment.trust(), tmp_path / "token")
