@@ -32,6 +32,10 @@ provenance.record(paths, *, description, records=None, leaf_key=None, derived_fr
 provenance.sign(manifest, *, signer) -> Bundle
 provenance.verify(manifest, root, *, sample=None, leaf_key=None, progress=None) -> DataVerification
 provenance.checked(manifest, path, *, start=0, part=(0, 1), leaf_key=None) -> Iterator
+provenance.diff(a, b) -> Difference
+provenance.prove(manifest, record, *, leaf_key=None) -> Proof
+provenance.prove_growth(previous, manifest) -> Proof
+provenance.check_proof(proof, manifest, *, record=None, leaf_key=None, previous=None)
 erasure.Vault.create(path, *, root)
 erasure.Vault.open(path, *, root, at_least=None)
 erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None) -> SealedAsset
@@ -57,9 +61,6 @@ WAITING_WHOLE = (
     "attestation.MldsaSigner",
     "attestation.Withdrawals",
     "serialization.convert",
-    "provenance.diff",
-    "provenance.prove",
-    "provenance.check_proof",
     "provenance.record_training",
     "provenance.trace",
     "provenance.export",

@@ -63,6 +63,9 @@ def made(tmp_path_factory):
     (home / "model" / "weights.bin").write_bytes(bytes(range(256)) * 8)
     (home / "data").mkdir()
     (home / "data" / "rows.csv").write_text("a,b\n1,2\n")
+    (home / "lines").mkdir()
+    (home / "lines" / "a.txt").write_text("one\ntwo\n")
+    (home / "line").write_text("two\n")
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")
     dispose = ("dispose", "old", *vault, "--trigger", "decommission", "--custodian", "records", "--yes", "--key", home / "k.key")
     text = ("--reason", "r", "--owner", "o", "--expires", "2999-12-31T23:59:59Z", "--risk", "R-1")
@@ -70,6 +73,8 @@ def made(tmp_path_factory):
         ("keygen", "--out", home / "k"),
         ("sign", home / "model", "--key", home / "k.key", "--log", home / "events.jsonl"),
         ("data", "record", home / "data", "--out", home / "d.json", "--source", "s", "--licence", "MIT", "--key", home / "k.key"),
+        ("data", "record", home / "lines", "--out", home / "r.json", "--records", "--sets", "--key", home / "k.key"),
+        ("data", "prove", home / "r.json", home / "line", "--out", home / "r.proof"),
         ("vault", "init", home / "vault", "--root", f"file:{home}/root"),
         ("vault", "seal", home / "model", "--name", "old", *vault),
         ("vault", "seal", home / "model", "--name", "live", *vault),

@@ -32,6 +32,9 @@ def working(home):
         "scan": ("scan", home / "model/config.json"),
         "data-record": ("data", "record", home / "data", "--out", home / "new.json", "--source", "s", "--licence", "MIT"),
         "data-verify": ("data", "verify", home / "d.json", home / "data", "--key", home / "k.pub"),
+        "data-diff": ("data", "diff", home / "r.json", home / "r.json"),
+        "data-prove": ("data", "prove", home / "r.json", home / "line", "--out", home / "new.proof"),
+        "data-check-proof": ("data", "check-proof", home / "r.proof", "--manifest", home / "r.json", "--key", home / "k.pub"),
         "vault-init": ("vault", "init", home / "other", "--root", f"file:{home}/other.root"),
         "vault-seal": ("vault", "seal", home / "data", "--name", "rows", *vault),
         "vault-unseal": ("vault", "unseal", "live", "--out", home / "copy", *vault),
@@ -62,6 +65,9 @@ def failing(home):
         "scan": (1, ("scan", home / "evil.pkl")),
         "data-record": (2, ("data", "record", home / "data", "--out", home / "data/m.json", "--source", "s", "--licence", "MIT")),
         "data-verify": (1, ("data", "verify", home / "d.json", home / "changed", "--key", home / "k.pub")),
+        "data-diff": (1, ("data", "diff", home / "r.json", home / "d.json")),
+        "data-prove": (2, ("data", "prove", home / "d.json", home / "line", "--out", home / "new.proof")),
+        "data-check-proof": (1, ("data", "check-proof", home / "r.proof", "--manifest", home / "d.json", "--key", home / "k.pub")),
         "vault-init": (2, ("vault", "init", home / "vault", "--root", f"file:{home}/other.root")),
         "vault-seal": (2, ("vault", "seal", home / "nothing", "--name", "x", *vault)),
         "vault-unseal": (4, ("vault", "unseal", "old", "--out", home / "copy", *vault)),
@@ -77,6 +83,9 @@ def failing(home):
 
 
 NAMES = ["-".join(filter(None, (name, sub))) for name in _main._COMMANDS for sub in _main._SUBCOMMANDS.get(name, ("",))]
+
+
+FINDINGS = {"scan", "data-diff"}  # a no that is an answer, with what was found
 
 
 def with_option(words, *option):
@@ -127,10 +136,10 @@ def test_fails_in_a_sentence(cli, home, name):
     code, words = failing(home)[name]
     answer = cli(*words)
     assert answer.code == code
-    said = answer.out if name == "scan" else answer.err
+    said = answer.out if name in FINDINGS else answer.err
     assert said.startswith("✗ ")
     assert "Traceback" not in answer.out + answer.err
-    assert (answer.out == "") != (name == "scan")
+    assert (answer.out == "") != (name in FINDINGS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,7 +149,7 @@ def test_fails_as_one_document(cli, home, name):
     assert (answer.code, answer.err) == (code, "")
     assert answer.document["schema"] == f"lifeseal.{name}/1"
     assert answer.document["ok"] is False
-    if name != "scan":
+    if name not in FINDINGS:
         assert answer.document["error"].keys() == {"type", "message"}
 
 
@@ -154,10 +163,10 @@ def test_logs_refusals_too(cli, home, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_names_the_options_and_an_example(cli, name):
-    answer = cli(*name.split("-"), "--help")
+    answer = cli(*name.split("-", 1), "--help")
     assert answer.code == 0
     assert all(option in answer.out for option in ("--json", "--log", "-q, --quiet"))
-    assert f"lifeseal {name.replace('-', ' ')} " in answer.out.split("Examples:")[1]
+    assert f"lifeseal {name.replace('-', ' ', 1)} " in answer.out.split("Examples:")[1]
 
 
 def test_help_of_the_whole_shows_the_way_in(cli):

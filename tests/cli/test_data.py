@@ -94,3 +94,66 @@ def test_a_sample_of_keyed_records_takes_the_key_from_a_file(cli, lines, tmp_pat
     assert cli(*ask, "--leaf-key-file", tmp_path / "key").code == 0
     assert cli(*ask).code == 2
     assert "recorded with a leaf key" in cli(*ask).err
+
+
+@pytest.fixture
+def proved(cli, lines, tmp_path):
+    """Two signed manifests, the second grown from the first; a record that is there, and one that is not."""
+    assert cli("keygen", "--out", tmp_path / "k").code == 0
+    for number, more in ((1, b""), (2, b"three\n")):
+        (lines / "b.txt").write_bytes(b"one\ntwo\n" + more)
+        assert cli("data", "record", lines, "--out", tmp_path / f"{number}.json", "--records", "--sets", "--key", tmp_path / "k.key").code == 0
+    (tmp_path / "there").write_bytes(b"two\n")
+    (tmp_path / "absent").write_bytes(b"four")
+    return tmp_path
+
+
+def test_inclusion_absence_and_growth_are_proved_and_checked(cli, proved):
+    home, vouched = proved, ("--key", proved / "k.pub")
+    there = cli("data", "prove", home / "2.json", home / "there", "--out", home / "p")
+    assert (there.code, "number 1 of b.txt" in there.out) == (0, True)
+    answer = cli("data", "check-proof", home / "p", "--manifest", home / "2.json", "--record", home / "there", *vouched, "--json")
+    assert (answer.code, answer.document["claim"], answer.document["record"], answer.document["record_compared"]) == (0, "inclusion", 1, True)
+    absent = cli("data", "prove", home / "2.json", home / "absent", "--out", home / "p")
+    assert (absent.code, "no record of 2 files" in absent.out) == (0, True)
+    assert cli("data", "check-proof", home / "p", "--manifest", home / "2.json", "--record", home / "absent", *vouched).code == 0
+    other = cli("data", "check-proof", home / "p", "--manifest", home / "2.json", "--record", home / "there", *vouched)
+    assert (other.code, "another record" in other.err) == (1, True)
+    grown = cli("data", "prove", home / "2.json", "--since", home / "1.json", "--out", home / "p")
+    assert (grown.code, "1 file grew" in grown.out) == (0, True)
+    assert cli("data", "check-proof", home / "p", "--manifest", home / "2.json", "--since", home / "1.json", *vouched).code == 0
+    (home / "1.json.sig").write_bytes((home / "2.json.sig").read_bytes())
+    assert cli("data", "check-proof", home / "p", "--manifest", home / "2.json", "--since", home / "1.json", *vouched).code == 1
+    shrunk = cli("data", "prove", home / "1.json", "--since", home / "2.json", "--out", home / "q")
+    assert (shrunk.code, "1 changed: 'b.txt'" in shrunk.err, (home / "q").exists()) == (1, True, False)
+
+
+def test_a_forged_proof_is_a_no(cli, proved):
+    cli("data", "prove", proved / "2.json", proved / "there", "--out", proved / "p")
+    document = json.loads((proved / "p").read_bytes())
+    document["place"]["index"] = 0
+    (proved / "p").write_text(json.dumps(document))
+    answer = cli("data", "check-proof", proved / "p", "--manifest", proved / "2.json", "--unsigned")
+    assert (answer.code, "does not show" in answer.err) == (1, True)
+
+
+def test_differences_are_told_down_to_the_record(cli, lines, proved):
+    (lines / "b.txt").write_bytes(b"one\nTWO\nthree\n")
+    (lines / "new.bin").write_bytes(b"")
+    assert cli("data", "record", lines, "--out", proved / "3.json", "--records", "--custodian", "us").code == 0
+    answer = cli("data", "diff", proved / "1.json", proved / "3.json")
+    assert answer.code == 1
+    for said in ("added    new.bin", "changed  b.txt, its records", "changed 1", "added 2", "stated   custodian"):
+        assert said in answer.out
+    document = cli("data", "diff", proved / "1.json", proved / "3.json", "--json").document
+    assert document["changed"] == [{"path": "b.txt", "records": {"added": [2], "removed": [], "changed": [[1, 1]], "moved": False}}]
+    assert cli("data", "diff", proved / "1.json", proved / "1.json").out == f"✓ {proved}/1.json and {proved}/1.json are the same\n"
+
+
+def test_a_record_comes_from_standard_input_too(process, proved):
+    assert process("data", "prove", proved / "2.json", "-", "--out", proved / "p", input=b"two\n").code == 0
+
+
+@pytest.mark.parametrize("words", [(), ("there", "--since", "1.json")])
+def test_a_proof_is_of_a_record_or_of_growth(words, cli, proved):
+    assert "give RECORD, or --since" in cli("data", "prove", proved / "2.json", *words, "--out", proved / "p").err

@@ -49,7 +49,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "run": ("_run", "run", "Run a Python script and log what it does with lifeseal."),
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
-    "data": ("record", "verify"),
+    "data": ("record", "verify", "diff", "prove", "check-proof"),
     "vault": ("init", "seal", "unseal", "list", "info"),
     "certificate": ("verify",),
     "waiver": ("new",),

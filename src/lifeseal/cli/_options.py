@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 PATH = click.Path(path_type=Path, readable=False)  # the reader says what is wrong, the same everywhere
 _MAX_PASSPHRASE = 64 << 10
+_MAX_KEY = 64 << 10
 
 
 def common(command: Callable[..., R]) -> Callable[..., R]:
@@ -123,6 +124,31 @@ def secret_from(path: Path | None, *, prompt: str | None, confirm: bool = False,
         answer: str = click.prompt(printable(prompt), hide_input=True, err=True, confirmation_prompt=confirm)
         return answer.encode("utf-8", "surrogateescape")
     return None
+
+
+def bytes_from(path: Path | None, *, limit: int = _MAX_KEY) -> bytes | None:
+    """Read all bytes of a small file, or of standard input: a leaf key, a record.
+
+    Args:
+        path: The file, ``-``, or None.
+        limit: Bytes at most.
+
+    Returns:
+        The bytes, or None.
+
+    Raises:
+        LimitError: There are more.
+        OSError: It cannot be read.
+    """
+    if path is None:
+        return None
+    from lifeseal.errors import LimitError
+
+    with open(0 if str(path) == "-" else path, "rb", closefd=str(path) != "-") as file:
+        found = file.read(limit + 1)
+    if len(found) > limit:
+        raise LimitError(str(path), limit=limit, seen=len(found))
+    return found
 
 
 def _first_line(file: RawIOBase) -> bytes:

@@ -20,31 +20,48 @@ provenance.verify(manifest, "reviews/")
 
 from lifeseal.provenance._checked import CheckedRecords, checked
 from lifeseal.provenance._description import Description, Origin, Sensitivity
+from lifeseal.provenance._diff import Difference, FileChange, RecordChanges, diff
 from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
 from lifeseal.provenance._keys import LeafKey
 from lifeseal.provenance._manifest import KeyUse, Manifest
+from lifeseal.provenance._proof import Absent, Claim, Gap, Grown, Included, Place, Proof
+from lifeseal.provenance._prove import check_proof, prove, prove_growth
 from lifeseal.provenance._record import record
 from lifeseal.provenance._sign import open_manifest, sign
 from lifeseal.provenance._verify import DataVerification, Sample, verify
 from lifeseal.provenance._work import Records
 
 __all__ = [
+    "Absent",
     "CheckedRecords",
+    "Claim",
     "Column",
     "DataVerification",
     "Description",
+    "Difference",
+    "FileChange",
     "FileRecords",
+    "Gap",
+    "Grown",
+    "Included",
     "KeyUse",
     "LeafKey",
     "Manifest",
     "Origin",
+    "Place",
+    "Proof",
+    "RecordChanges",
     "RecordedFile",
     "Records",
     "Sample",
     "Sensitivity",
     "SetRoot",
+    "check_proof",
     "checked",
+    "diff",
     "open_manifest",
+    "prove",
+    "prove_growth",
     "record",
     "sign",
     "verify",

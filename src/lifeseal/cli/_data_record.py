@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``data record``: write down what data is."""
+
+import contextlib
+import datetime as dt
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lifeseal.cli._options import PATH, bytes_from, common, examples, refuse_half_unicode, same_file
+from lifeseal.cli._output import Output, counted
+from lifeseal.cli._signers import load_signer
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+_UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
+
+
+@click.command(
+    epilog=examples(
+        "lifeseal data record reviews/ --out reviews.json --key release.key \\",
+        "    --source https://example.org/reviews --licence CC-BY-4.0",
+        "lifeseal data record reviews/ --out reviews.json --records --workers 4",
+    )
+)
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.option("--out", required=True, type=PATH, help="The manifest to write; outside the data.")
+@click.option("--source", default=_UNSTATED, help="URL the data came from, or what stands for one.")
+@click.option("--licence", default=_UNSTATED, help="SPDX licence expression, or LicenseRef-….")
+@click.option("--name", help="What to call the data; by default the first path's name.")
+@click.option("--obtained", metavar="TIME", help="When it was obtained, as 2026-12-31T23:59:59Z; by default now.")
+@click.option("--acquisition", default="", metavar="TEXT", help="How it was obtained: crawled, bought, measured, ….")
+@click.option("--sensitivity", type=click.Choice(["public", "internal", "confidential", "personal", "special-category"]), help="How sensitive it is.")
+@click.option("--intended-use", "intended_uses", multiple=True, metavar="TEXT", help="What it is meant for. Repeatable.")
+@click.option("--permitted-use", "permitted_uses", multiple=True, metavar="TEXT", help="What it may be used for. Repeatable.")
+@click.option("--retention", default="", metavar="TEXT", help="How long it may be kept.")
+@click.option("--consent", default="", metavar="REF", help="Where consent or another legal ground is written down.")
+@click.option("--custodian", default="", metavar="TEXT", help="Role or organisation that looks after it.")
+@click.option("--limitations", default="", metavar="TEXT", help="What it lacks or must not be used for.")
+@click.option("--notes", default="", help="Anything else worth keeping.")
+@click.option("--derived-from", multiple=True, type=PATH, metavar="MANIFEST", help="Manifest the data was made from. Repeatable.")
+@click.option("--step", default="", metavar="WORD", help="What made the data from those: filter, tokenise, ….")
+@click.option("--records", "with_records", is_flag=True, help="Hash each record too; leaf files go to OUT.leaves.")
+@click.option("--sets", is_flag=True, help="With --records: allow proofs that a record is absent.")
+@click.option("--leaf-key-file", type=PATH, metavar="FILE", help="With --records: key for the leaves, raw bytes, 16 or more; - reads standard input.")
+@click.option("--previous", type=PATH, metavar="MANIFEST", help="With --records: do not read again what has not changed since this manifest.")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Hash in so many processes.")
+@click.option("--key", type=PATH, help="Sign the manifest; the signature goes to MANIFEST.sig.")
+@click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
+@common
+def record(
+    output: Output,
+    *,
+    paths: tuple[Path, ...],
+    out: Path,
+    name: str | None,
+    obtained: str | None,
+    derived_from: tuple[Path, ...],
+    step: str,
+    with_records: bool,
+    sets: bool,
+    leaf_key_file: Path | None,
+    previous: Path | None,
+    workers: int | None,
+    key: Path | None,
+    passphrase_file: Path | None,
+    **stated: Any,  # noqa: ANN401 - fields of the description, which checks them
+) -> None:
+    """Record the files below PATH… in a manifest."""
+    from lifeseal import attestation, provenance
+
+    if not with_records and (sets or leaf_key_file is not None or previous is not None):
+        raise click.UsageError("--sets, --leaf-key-file and --previous are about records: give --records too")
+    place = Path(os.path.realpath(out))
+    if any(Path(os.path.realpath(path)) in place.parents for path in paths):
+        raise click.UsageError("--out lies inside the data; the manifest would be a file of its own dataset")
+    if same_file(out, *paths, *derived_from, key):
+        raise click.UsageError(f"--out: {out} is the data, a manifest it derives from, or the key; choose another name")
+    called = name or Path(os.path.realpath(paths[0])).name
+    refuse_half_unicode({"--name (by default the first path's)": called})
+    signer = None if key is None else load_signer(key, passphrase_file)
+    if signer is not None:
+        attestation.Bundle.refuse_foreign(f"{out}.sig")
+    when = dt.datetime.now(dt.UTC) if obtained is None else attestation.parse_time(obtained, where="--obtained")
+    description = provenance.Description(name=called, obtained=when, **stated)
+    origins = [provenance.Origin.of(provenance.Manifest.load(path), step=step) for path in derived_from]
+    leaf_key = bytes_from(leaf_key_file)
+    before = None if previous is None else provenance.Manifest.load(previous)
+    with output.progress() as progress, _workers(workers) as executor:
+        manifest = provenance.record(
+            paths if len(paths) > 1 else paths[0],
+            description=description,
+            records=provenance.Records(leaves=f"{out}.leaves", sets=sets) if with_records else None,
+            leaf_key=leaf_key,
+            derived_from=origins,
+            previous=before,
+            executor=executor,
+            progress=progress,
+        )
+    manifest.write(out)
+    counts = [counted(len(manifest.files), "file"), counted(manifest.size, "byte")] + ([counted(manifest.records, "record")] if with_records else [])
+    lines = [f"recorded {', '.join(counts)}", f"manifest   {out}", f"digest     {manifest.digest}"]
+    lines += [f"leaf files {out}.leaves"] if with_records else []
+    lines += [f"warning    {warning}" for warning in manifest.warnings]
+    unstated = [f"--{word}" for word in ("source", "licence") if stated[word] == _UNSTATED]
+    if unstated:
+        lines.append(f"not stated: {' and '.join(unstated)}; the Code asks for them (8.2.1)")
+    if signer is not None:
+        provenance.sign(manifest, signer=signer).write(f"{out}.sig")
+        lines.append(f"signature  {out}.sig")
+    document: dict[str, object] = {"manifest": str(out), "digest": manifest.digest, "files": len(manifest.files), "bytes": manifest.size}
+    document |= {"records": manifest.records if with_records else None, "warnings": list(manifest.warnings)}
+    output.result("data-record", document | {"signature": f"{out}.sig" if signer else None}, tuple(lines))
+
+
+@contextlib.contextmanager
+def _workers(count: int | None) -> "Iterator[Executor | None]":
+    """Start worker processes, if any were asked for."""
+    if count is None:
+        yield None
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield pool
