@@ -46,6 +46,10 @@ loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, fil
 evidence.Log(path, *, key=None, on_failure="refuse")
 evidence.start(path, *, key=None, on_failure="refuse") -> Log
 evidence.stop()
+evidence.track(name, content) -> Tracked
+evidence.release(record, *, signer, results=()) -> Bundle
+evidence.report(log) -> str
+evidence.oscal(log) -> dict
 disposal.plan(vault, names, *, request="") -> Plan
 disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 """
@@ -53,8 +57,6 @@ disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 WAITING = {
     "signing.open_model": {"withdrawals"},
     "signing.verify": {"withdrawals"},
-    "evidence.Log": {"key"},
-    "evidence.start": {"key"},
 }
 
 WAITING_WHOLE = (
@@ -68,9 +70,5 @@ WAITING_WHOLE = (
     "erasure.Vault.subjects",
     "loading.load_into",
     "loading.pinned",
-    "evidence.track",
-    "evidence.release",
-    "evidence.report",
-    "evidence.oscal",
     "disposal.find_copies",
 )

@@ -45,6 +45,9 @@ def working(home):
         "waiver-new": waiver_command(home / "new.waiver"),
         "principles": ("principles", "--coverage"),
         "log-verify": ("log", "verify", home / "events.jsonl"),
+        "log-rotate": ("log", "rotate", home / "events.jsonl", "--to", home / "older.jsonl"),
+        "log-sign": ("log", "sign", home / "events.jsonl", "--key", home / "k.key", "--out", home / "events.head"),
+        "report": ("report", home / "events.jsonl", "--html", home / "report.html", "--oscal", home / "oscal"),
         "run": ("run", "--log", home / "run.jsonl", script),
     }
 
@@ -78,6 +81,9 @@ def failing(home):
         "waiver-new": (2, waiver_command(home / "w.json")),
         "principles": (2, ("principles", "--nonsense")),
         "log-verify": (1, ("log", "verify", home / "events.jsonl", "--head", "0" * 64)),
+        "log-rotate": (2, ("log", "rotate", home / "events.jsonl", "--to", home / "k.key")),
+        "log-sign": (2, ("log", "sign", home / "d.json", "--key", home / "k.key", "--out", home / "events.head")),
+        "report": (2, ("report", home / "d.json")),
         "run": (2, ("run", "--log", home / "run.jsonl", home / "nothing.py")),
     }
 

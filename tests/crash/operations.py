@@ -146,6 +146,25 @@ def _check_events(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT0
     return None if numbers in ([1], [1, 2], [1, 2, 3]) else f"the log holds {numbers}"
 
 
+def _rotate(folder: Path) -> None:
+    with evidence.Log(folder / "log") as log:
+        log.rotate(folder / "older")
+        log.emit(_intent(2))
+
+
+def _check_rotated(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    """Both events are there or the first alone, over one log or two that go on one from another."""
+    _log(folder)  # completes what was begun; it must be possible
+    log, older = folder / "log", folder / "older"
+    rotated = older.exists() and not older.samefile(log)
+    if rotated and evidence.verify(log).previous != evidence.verify(older).head:
+        return "the new log does not go on from the old one"
+    numbers = [event.facts["number"] for place in ([older, log] if rotated else [log]) for event in evidence.read(place) if "number" in event.facts]
+    if acknowledged and (not rotated or numbers != [1, 2]):
+        return f"acknowledged and lost: {numbers}"
+    return None if numbers in ([1], [1, 2]) else f"the logs hold {numbers}"
+
+
 def _dataset(folder: Path) -> provenance.Manifest:
     """Record the data, as it is now, and put the manifest where the old one is."""
     made = provenance.record(folder / "data", description=_DESCRIPTION, records=provenance.Records(leaves=folder / "m.leaves", sets=True))
@@ -198,4 +217,5 @@ OPERATIONS = (
     Operation(name="keygen", prepare=lambda _: None, run=lambda folder: attestation.generate_key(folder / "key"), check=_check_key),
     Operation(name="record-data", prepare=_prepare_dataset, run=_dataset, check=_check_dataset, next_write=_dataset),
     Operation(name="log-intent", prepare=lambda folder: _log(folder, 1), run=lambda folder: _log(folder, 2, 3), check=_check_events),
+    Operation(name="log-rotate", prepare=lambda folder: _log(folder, 1), run=_rotate, check=_check_rotated),
 )

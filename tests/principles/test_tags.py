@@ -235,7 +235,7 @@ def test_an_event_goes_to_the_logger_too(caplog):
         add(1)
     (record,) = caplog.records
     assert record.message.endswith("test_tags.add pass")
-    assert record.lifeseal["facts"] == {"sum": 2}
+    assert getattr(record, "lifeseal.fact.sum") == 2
 
 
 def test_a_fact_outside_a_primitive_goes_nowhere(sink):

@@ -4,7 +4,7 @@
 For lifeseal's own packages; not a public interface.
 """
 
-from lifeseal._io._durable import Appender, Buffer, Output, StrPath, make_folder, remove, replace, replacing, sweep
+from lifeseal._io._durable import Appender, Buffer, Output, StrPath, make_folder, remove, replace, replacing, second_name, sweep
 from lifeseal._io._extras import require
 from lifeseal._io._hashing import (
     DIGEST_SIZES,
@@ -71,6 +71,7 @@ __all__ = [
     "replace",
     "replacing",
     "require",
+    "second_name",
     "sweep",
     "take_out",
 ]

@@ -131,6 +131,8 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True) -> It
                     os.link(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
                 os.fsync(folder)
         finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_UN)  # by its new name others may lock it at once
             os.close(fd)
     finally:
         if temp is not None:
@@ -176,6 +178,31 @@ def make_folder(path: StrPath, *, mode: int = 0o755) -> None:
             os.fsync(parent)
         finally:
             os.close(parent)
+
+
+def second_name(path: StrPath, other: StrPath) -> None:
+    """Give a file another name beside its own, so that both survive a power cut.
+
+    Args:
+        path: The file.
+        other: The new name, in the same file system. Taken by this very file already is no error.
+
+    Raises:
+        FileExistsError: Something else has that name.
+        OSError: The disk refused, or the file system has no hard links.
+    """
+    target = Path(other)
+    with _named(target):
+        folder = os.open(target.parent, _DIRECTORY)
+        try:
+            try:
+                os.link(path, target.name, dst_dir_fd=folder, follow_symlinks=False)
+            except FileExistsError:
+                if not os.path.samestat(os.lstat(path), os.stat(target.name, dir_fd=folder, follow_symlinks=False)):
+                    raise
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def remove(path: StrPath) -> None:
@@ -240,6 +267,13 @@ class Appender:
     def size(self) -> int:
         """Tell the bytes in the file now."""
         return os.fstat(self._fd).st_size
+
+    def replaced(self) -> bool:
+        """Tell whether the file's name means another file now, or none."""
+        try:
+            return not os.path.samestat(os.fstat(self._fd), os.lstat(self._path))
+        except FileNotFoundError:
+            return True
 
     def tail(self, *, limit: int) -> bytes:
         """Read the last bytes of the file.

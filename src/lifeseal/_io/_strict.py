@@ -27,6 +27,7 @@ _PIECE = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,8192}+', re.DOTALL)
 _LONG = re.compile(rb'"[ \t\r\n]*+:[ \t\r\n]*+"([A-Za-z0-9+/]{65536,}+={0,2}+)"')
 TAKEN_OUT = "(taken out)"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+_HEX = re.compile(r"[0-9a-f]*+", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -73,15 +74,10 @@ def loads(
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"{where}, byte {error.start}", f"{what} was expected; this is not valid UTF-8") from None
-    rules = _Rules(where)
     try:
-        value: object = json.loads(
-            text,
-            object_pairs_hook=rules.unique,
-            parse_constant=rules.no_number,
-            parse_float=rules.finite if floats else rules.no_number,
-            parse_int=rules.integer,
-        )
+        value: object = (_WITH_FLOATS if floats else _DECODER).decode(text)
+    except _Fault as fault:
+        raise FormatError(where, str(fault)) from None
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{where}, line {error.lineno} column {error.colno}", f"{what} was expected; this is not valid JSON ({error.msg})"
@@ -110,30 +106,37 @@ def take_out(data: bytes) -> tuple[bytes, memoryview | None]:
     return data[: found.start(1)] + mark + data[found.end(1) :], memoryview(data)[found.start(1) : found.end(1)]
 
 
-class _Rules:
-    def __init__(self, where: str) -> None:
-        self.where = where
+class _Fault(Exception):  # noqa: N818 - never leaves this module
+    pass
 
-    def no_number(self, text: str) -> NoReturn:
-        raise FormatError(self.where, f"number {text[:24]!r} is not allowed here")
 
-    def finite(self, text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            self.no_number(text)
-        return value
+def _no_number(text: str) -> NoReturn:
+    raise _Fault(f"number {text[:24]!r} is not allowed here")
 
-    def integer(self, text: str) -> int:
-        if len(text.removeprefix("-")) > _MAX_INT_DIGITS:
-            self.no_number(text)
-        return int(text)
 
-    def unique(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise FormatError(self.where, f"key {repeated[:60]!r} stands twice in one object")
-        return found
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _no_number(text)
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text.removeprefix("-")) > _MAX_INT_DIGITS:
+        _no_number(text)
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise _Fault(f"key {repeated[:60]!r} stands twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_no_number, parse_int=_integer)
+_WITH_FLOATS = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite, parse_int=_integer)
 
 
 def canonical(document: object) -> bytes:
@@ -224,9 +227,12 @@ class Record:
 
     def take_str(self, name: str, *, max_length: int = 1 << 16) -> str:
         """Return a string field of bounded length."""
-        value = self._typed(name, str)
+        value = self._fields.get(name)
+        if type(value) is not str:
+            value = self._typed(name, str)
         if len(value) > max_length:
             raise LimitError(self.at(name), limit=max_length, seen=len(value), unit="characters")
+        self._left.discard(name)
         return value
 
     def take_int(self, name: str, *, low: int = 0, high: int = 2**63 - 1) -> int:
@@ -310,7 +316,7 @@ def parse_hex(value: object, *, length: int, where: str) -> bytes:
     Raises:
         FormatError: It is anything else.
     """
-    if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-f]{{{2 * length}}}", value, re.ASCII):
+    if not isinstance(value, str) or len(value) != 2 * length or not _HEX.fullmatch(value):
         raise FormatError(where, f"{2 * length} lower-case hexadecimal digits were expected, not {_shown(value)}")
     return bytes.fromhex(value)
 

@@ -19,6 +19,11 @@ class Purpose(enum.Enum):
     MODEL = "https://model_signing/signature/v1.0"
     DATASET = "lifeseal:dataset/1"
     CERTIFICATE = "lifeseal:disposal/1"
+    LOG_HEAD = "lifeseal:log-head/1"
+    RELEASE = "lifeseal:release/1"
+    VERIFICATION = "https://in-toto.io/attestation/svr/v0.2"
+    ATTRIBUTES = "https://in-toto.io/attestation/scai/v0.3"
+    TESTS = "https://in-toto.io/attestation/test-result/v0.1"
 
     @property
     def predicate_type(self) -> str:
@@ -28,7 +33,7 @@ class Purpose(enum.Enum):
     @property
     def label(self) -> str:
         """The kind in a word, for messages."""
-        return self.name.lower()
+        return self.name.lower().replace("_", " ")
 
 
 @attrs.frozen(kw_only=True)

@@ -44,8 +44,9 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "dispose": ("_dispose", "dispose", "Erase vault assets and certify it."),
     "certificate": ("_dispose", "certificate", "Verify disposal certificates."),
     "waiver": ("_waiver", "waiver", "Write down an exception."),
-    "principles": ("_evidence", "principles", "List the Code's provisions and what implements them."),
-    "log": ("_evidence", "log", "Verify event logs."),
+    "principles": ("_principles", "principles", "List the Code's provisions and what implements them."),
+    "log": ("_log", "log", "Verify, end and sign event logs."),
+    "report": ("_log", "report", "Say what an event log shows: for people, and in OSCAL."),
     "run": ("_run", "run", "Run a Python script and log what it does with lifeseal."),
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -53,7 +54,7 @@ _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "vault": ("init", "seal", "unseal", "list", "info"),
     "certificate": ("verify",),
     "waiver": ("new",),
-    "log": ("verify",),
+    "log": ("verify", "rotate", "sign"),
 }
 
 

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The event log: JSON lines, each holding the hash of the line before."""
 
+import contextlib
 import hashlib
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, Self
 
 import attrs
 
-from lifeseal._io import Appender, StrPath, canonical, open_regular
+from lifeseal._io import Appender, StrPath, canonical, open_regular, replace, second_name
+from lifeseal.attestation import Signer
 from lifeseal.errors import FormatError, LifesealError, LimitError, StateError
-from lifeseal.evidence._read import LOG_SCHEMA, MAX_LINE, MAX_TORN, NO_LINE, START_ROOM, last_whole, may_be_start
-from lifeseal.principles import Event, Fact, implements, now, set_process_sink, sink_for_block
+from lifeseal.evidence._read import LOG_SCHEMA, MAX_LINE, MAX_TORN, NO_LINE, START_ROOM, last_whole, may_be_start, parse_entry
+from lifeseal.principles import Event, Fact, implements, note, now, set_process_sink, sink_for_block
 
 _UNFLUSHED = 512 << 10
+_LAST = 1024  # an entry that ends a log is shorter
 
 
 class Log:
@@ -31,6 +35,7 @@ class Log:
 
     Args:
         path: The log; made if it is not there.
+        key: Signs the log's head when it is closed, into ``PATH.head``; take that file elsewhere.
         on_failure: ``refuse`` raises from the call whose event cannot be written; ``warn`` logs a warning instead. The intent of an
             irreversible act always refuses.
 
@@ -41,12 +46,13 @@ class Log:
         ValueError: Another word for ``on_failure``.
     """
 
-    def __init__(self, path: StrPath, *, on_failure: Literal["refuse", "warn"] = "refuse") -> None:
+    def __init__(self, path: StrPath, *, key: Signer | None = None, on_failure: Literal["refuse", "warn"] = "refuse") -> None:
         if on_failure not in {"refuse", "warn"}:
             raise ValueError("on_failure= must be 'refuse' or 'warn'")
         self._where = os.fspath(path)
         self._path = Path(path).absolute()
         self._process = os.getpid()
+        self._key = key
         self._on_failure = on_failure
         self._file = Appender(path, mode=0o600)
         self._lock = threading.Lock()
@@ -93,6 +99,7 @@ class Log:
         """Bring every line to the disk and close the file; twice is no error.
 
         Raises:
+            LifesealError: The head is to be signed, and the log's chain does not hold, or the signer refuses.
             OSError: The disk refused; the file is closed all the same.
         """
         with self._lock:
@@ -105,6 +112,10 @@ class Log:
                         self._file.append(b"", durable=True)
             finally:
                 self._file.close()
+        if self._key is not None and self._process == os.getpid():
+            from lifeseal.evidence._heads import sign_head
+
+            sign_head(self._path, signer=self._key).write(f"{self._path}.head")
 
     def __enter__(self) -> Self:
         self._block = sink_for_block(self)
@@ -117,21 +128,67 @@ class Log:
             self._block = None
         self.close()
 
+    @implements("2.3", evidences=("12.1",), limits="The old file is closed, not protected: keep its head elsewhere.")
+    def rotate(self, archive: StrPath) -> None:
+        """End this log under another name, and go on in a new one whose first line carries its head.
+
+        Other writers of the log follow by themselves. Interrupted, the log is the old one, or the next writer makes the new one.
+
+        Args:
+            archive: The old log's name from now on, in the same file system.
+
+        Raises:
+            FileExistsError: Something has that name.
+            OSError: The disk refused, or the file system has no hard links.
+            StateError: The log is closed.
+        """
+        with self._lock, self._current():
+            self._write_locked(None)
+            second_name(self._path, archive)
+            self._append([_entry("end", {"schema": LOG_SCHEMA, "time": now()})], durable=True)
+            note(log=self._where, archive=os.fspath(archive), head=self._head.hex())
+            self._start_anew()
+
     def _write(self, event: Event | None) -> None:
-        with self._lock:
+        with self._lock, self._current():
+            self._write_locked(event)
+
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        """Hold the lock of the file that has the log's name now; another writer may have begun a new one."""
+        while True:
             if self._closed:
                 raise StateError(f"{self._where}: this event log is closed")
             if self._process != os.getpid():
                 self._reopen()
             with self._file.locked():
-                self._write_locked(event)
+                if not self._file.replaced():
+                    if not self._ended():
+                        yield
+                        return
+                    self._start_anew()  # whoever ended the log came no further
+            self._reopen()
+
+    def _ended(self) -> bool:
+        if self._file.size() in {0, self._seen}:
+            return False
+        line = self._file.tail(limit=_LAST).removesuffix(b"\n").rpartition(b"\n")[2]
+        try:
+            kind = parse_entry(line, where=self._where)[1]
+        except (FormatError, LimitError):
+            return False
+        self._head = hashlib.sha256(line).digest()
+        return kind == "end"
 
     def _write_locked(self, event: Event | None) -> None:
         size = self._file.size()
-        head, lines = (self._head, []) if size == self._seen else self._catch_up(size)
+        lines = [] if size == self._seen else self._catch_up(size)
         if event is not None:
             lines.append(_entry("event", {**attrs.asdict(event), "facts": {name: _text(fact) for name, fact in event.facts.items()}}))
-        data = bytearray()
+        self._append(lines, durable=event is None or event.outcome == "intent")
+
+    def _append(self, lines: list[tuple[bytes, dict[str, object]]], *, durable: bool) -> None:
+        size, head, data = self._file.size(), self._head, bytearray()
         for prefix, entry in lines:
             line = canonical({**entry, "prev": head.hex()})
             if len(line) > MAX_LINE:
@@ -140,35 +197,44 @@ class Log:
             data += prefix + line + b"\n"
         if data:
             # What a power cut can tear stays short enough for the next writer to close.
-            durable = event is None or event.outcome == "intent" or size + len(data) - self._flushed > _UNFLUSHED
+            durable = durable or size + len(data) - self._flushed > _UNFLUSHED
             self._file.append(bytes(data), durable=durable)
             self._flushed = size + len(data) if durable else self._flushed
         self._head, self._seen = head, size + len(data)
 
-    def _catch_up(self, size: int) -> tuple[bytes, list[tuple[bytes, dict[str, object]]]]:
-        """Learn the head that another writer left; return it and what must be written first."""
+    def _start_anew(self) -> None:
+        """Begin a new log in place of one that has ended and has another name; its first line carries the head."""
+        self._seen = -1
+        if os.lstat(self._path).st_nlink == 1:
+            raise StateError(f"{self._where}: this event log has ended and has no other name; give it one before a new one takes its place")
+        start = canonical({"kind": "start", "schema": LOG_SCHEMA, "time": now(), "prev": self._head.hex()})
+        replace(self._path, start + b"\n", mode=0o600)
+
+    def _catch_up(self, size: int) -> list[tuple[bytes, dict[str, object]]]:
+        """Learn the head that another writer left; return what must be written first."""
         self._flushed = size if self._seen < 0 else self._flushed
         if size == 0:
-            return NO_LINE, [_entry("start", {"schema": LOG_SCHEMA, "time": now()})]
+            self._head = NO_LINE
+            return [_entry("start", {"schema": LOG_SCHEMA, "time": now()})]
         with os.fdopen(open_regular(self._path), "rb") as file:
             first = file.readline(START_ROOM)
         if not may_be_start(first):
             raise FormatError(f"{self._where}, line 1", "an event log was expected; the file is left as it is")
         tail = self._file.tail(limit=MAX_TORN + MAX_LINE + 2)
-        head, stop = last_whole(tail, from_start=len(tail) == size, where=f"{self._where}, last line")
+        self._head, stop = last_whole(tail, from_start=len(tail) == size, where=f"{self._where}, last line")
         end = b"" if tail.endswith(b"\n") else b"\n"
         torn = tail[stop:] + end if stop < len(tail) else b""
         if not torn and not end:
-            return head, []
+            return []
         facts = {"schema": LOG_SCHEMA, "time": now(), "torn": len(torn), "torn_sha256": hashlib.sha256(torn).hexdigest()}
-        return head, [(end, {"kind": "recovered", **facts})]
+        return [(end, {"kind": "recovered", **facts})]
 
     def _reopen(self) -> None:
-        """After a fork: the old descriptor shares its lock with the parent, so it excludes nobody."""
-        self._file.close()
-        self._file = Appender(self._path, mode=0o600)
+        """Take the file that has the log's name now: after a fork, where the old descriptor shares its lock with the parent, or a rotation."""
+        old, self._file = self._file, Appender(self._path, mode=0o600)
         self._process = os.getpid()
         self._seen = -1
+        old.close()
 
 
 _logs: weakref.WeakSet[Log] = weakref.WeakSet()
@@ -190,11 +256,12 @@ class _ProcessLog:
 
 
 @implements("2.3", evidences=("12.1",), limits="It records calls of this library; what else the process does, and who used it, it cannot see.")
-def start(path: StrPath, *, on_failure: Literal["refuse", "warn"] = "refuse") -> Log:
+def start(path: StrPath, *, key: Signer | None = None, on_failure: Literal["refuse", "warn"] = "refuse") -> Log:
     """Log every tagged call of this process, in all its threads, until `stop`.
 
     Args:
         path: See `Log`.
+        key: See `Log`.
         on_failure: See `Log`.
 
     Returns:
@@ -208,7 +275,7 @@ def start(path: StrPath, *, on_failure: Literal["refuse", "warn"] = "refuse") ->
     with _ProcessLog.lock:
         if _ProcessLog.current is not None:
             raise StateError("a log of this process was started already; stop it first")
-        log = Log(path, on_failure=on_failure)
+        log = Log(path, key=key, on_failure=on_failure)
         _ProcessLog.current = log
         set_process_sink(log)
     return log

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from lifeseal._io import Record, StrPath, canonical, loads, open_regular
+from lifeseal._io import Hasher, Record, StrPath, canonical, loads, open_regular
 from lifeseal.errors import FormatError, LifesealError, LimitError, RolledBackError, TamperedError
 from lifeseal.principles import Event, Fact, implements, note
 
@@ -17,6 +17,8 @@ MAX_LINE = 1 << 20
 MAX_TORN = 2 * MAX_LINE
 _START = canonical({"kind": "start", "prev": NO_LINE.hex(), "schema": LOG_SCHEMA, "time": ""})[:-2]
 START_ROOM = len(_START) + 64
+_START_PREV = range(_START.index(NO_LINE.hex().encode()), _START.index(NO_LINE.hex().encode()) + 64)
+_HEX = frozenset(b"0123456789abcdef")
 
 
 @attrs.frozen(kw_only=True)
@@ -28,12 +30,16 @@ class LogVerification:
         damaged: Times a crash tore the end and a later writer closed it.
         head: Hexadecimal SHA-256 of the last line.
         head_found: Whether a head that was asked for lies in the chain and nothing was cut before it.
+        previous: Hexadecimal head of the log that this one goes on from; empty if it says none.
+        ended: Whether its last line says that it ended, and another log goes on.
     """
 
     events: int
     damaged: int
     head: str
     head_found: bool
+    previous: str
+    ended: bool
 
 
 @implements(
@@ -59,16 +65,18 @@ def verify(path: StrPath, *, head: str | None = None) -> LogVerification:
         TamperedError: A line does not follow from the line before: one was changed, removed, added or moved.
     """
     events = damaged = 0
-    last, found = NO_LINE.hex(), head is None
-    for _, entry, digest in _lines(path):
-        events += entry == "event"
-        damaged += entry == "recovered"
+    last, found, previous, kind = NO_LINE.hex(), head is None, "", ""
+    for entry, digest in entries(path):
+        kind = entry.kind
+        events += kind == "event"
+        damaged += kind == "recovered"
+        previous = entry.previous or previous
         last = digest
         found = found or digest == head
     if not found:
         raise RolledBackError(f"{os.fspath(path)}: head {str(head)[:16]} is not in this log: its tail was cut, or it is another log")
     note(events=events, damaged=damaged, head=last)
-    return LogVerification(events=events, damaged=damaged, head=last, head_found=head is not None)
+    return LogVerification(events=events, damaged=damaged, head=last, head_found=head is not None, previous=previous, ended=kind == "end")
 
 
 def read(path: StrPath) -> Iterator[Event]:
@@ -86,21 +94,47 @@ def read(path: StrPath) -> Iterator[Event]:
         OSError: It cannot be read.
         TamperedError: See `verify`.
     """
-    for record, kind, _ in _lines(path):
-        if kind == "event":
-            yield _event(record)
+    yield from (entry.event for entry, _ in entries(path) if entry.event is not None)
 
 
-def _lines(path: StrPath) -> Iterator[tuple[Record, str, str]]:
-    """Yield each entry, its kind and its line's hash; a line that a crash tore must be closed by the entry after it."""
+@attrs.frozen
+class Entry:
+    """One line of a log that was checked.
+
+    Attributes:
+        line: Its number, from 1.
+        kind: ``start``, ``event``, ``recovered`` or ``end``.
+        event: What happened, if it is an event.
+        previous: Of a first line that goes on from another log: that log's head.
+    """
+
+    line: int
+    kind: str
+    event: Event | None
+    previous: str
+
+
+_OTHERS = frozenset({"event", "recovered", "end"})
+
+
+def entries(path: StrPath, *, whole: Hasher | None = None) -> Iterator[tuple[Entry, str]]:
+    """Yield each entry and its line's hash; a line that a crash tore must be closed by the entry after it.
+
+    Args:
+        path: The log.
+        whole: Takes in every byte that is read.
+    """
     where = os.fspath(path)
     before = NO_LINE
     torn = b""
     number = 0
+    ended = False
     fault: LifesealError | None = None
     with os.fdopen(open_regular(path), "rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_TORN + 2), b""), start=1):
             place = f"{where}, line {number}"
+            if whole is not None:
+                whole.update(memoryview(line))
             body = line.removesuffix(b"\n")
             try:
                 record, kind = parse_entry(body, where=place)
@@ -111,25 +145,33 @@ def _lines(path: StrPath) -> Iterator[tuple[Record, str, str]]:
                 continue
             if fault is not None and kind != "recovered":
                 raise fault
-            wanted = {"event", "recovered"} if number > 1 else {"start"}
-            if kind not in wanted:
-                raise FormatError(place, f"an entry of kind {' or '.join(sorted(wanted))} was expected, not {kind[:32]!r}")
+            _check_place(kind, place, first=number == 1, ended=ended)
             if not line.endswith(b"\n"):
                 raise FormatError(place, "the last line is torn; the next writer will close it")
-            if record.take_hex("prev", length=32) != before:
+            prev = record.take_hex("prev", length=32)
+            if prev != before and number > 1:
                 raise TamperedError(f"{place}: does not follow from the line before: a line was changed, removed, added or moved")
-            _check_fields(record, kind, torn)
-            before, torn, fault = hashlib.sha256(body).digest(), b"", None
-            yield record, kind, before.hex()
+            entry = _entry(record, kind, torn, prev, number)
+            before, torn, fault, ended = hashlib.sha256(body).digest(), b"", None, kind == "end"
+            yield entry, before.hex()
     if number == 0:
         raise FormatError(where, "an event log was expected; the file is empty")
     if fault is not None:
         raise FormatError(f"{where}, line {number}", "the last line is torn; the next writer will close it")
 
 
+def _check_place(kind: str, place: str, *, first: bool, ended: bool) -> None:
+    if ended:
+        raise FormatError(place, "the log ended with the entry before; nothing may follow")
+    if kind != "start" if first else kind not in _OTHERS:
+        wanted = "start" if first else " or ".join(sorted(_OTHERS))
+        raise FormatError(place, f"an entry of kind {wanted} was expected, not {kind[:32]!r}")
+
+
 def may_be_start(line: bytes) -> bool:
     """Tell whether this is the first line of a log, or what a crash left of one: cut short, or with zeros in it."""
-    return len(line) < START_ROOM and all(byte in {0, wanted} for byte, wanted in zip(line, _START, strict=False))
+    fits = (byte in {0, wanted} or (at in _START_PREV and byte in _HEX) for at, (byte, wanted) in enumerate(zip(line, _START, strict=False)))
+    return len(line) < START_ROOM and all(fits)
 
 
 def last_whole(tail: bytes, *, from_start: bool, where: str) -> tuple[bytes, int]:
@@ -167,9 +209,10 @@ def parse_entry(line: bytes, *, where: str) -> tuple[Record, str]:
     return record, record.take_str("kind", max_length=32)
 
 
-def _check_fields(record: Record, kind: str, torn: bytes) -> None:
+def _entry(record: Record, kind: str, torn: bytes, prev: bytes, number: int) -> Entry:
+    event = None
     if kind == "event":
-        _event(record)
+        event = _event(record)
     else:
         record.take_const("schema", LOG_SCHEMA)
         record.take_str("time", max_length=40)
@@ -177,6 +220,7 @@ def _check_fields(record: Record, kind: str, torn: bytes) -> None:
         record.take_int("torn", low=len(torn), high=len(torn))
         record.take_const("torn_sha256", hashlib.sha256(torn).hexdigest())
     record.done()
+    return Entry(number, kind, event, prev.hex() if kind == "start" and prev != NO_LINE else "")
 
 
 def _event(record: Record) -> Event:

@@ -6,12 +6,14 @@
 'en-304-223:5.2.4-1.2'
 """
 
-from lifeseal.principles._catalogue import Judgement, Principle, Provision, find, judgements, principles, provisions
+from lifeseal.principles._catalogue import EN, UK, Judgement, Principle, Provision, find, judgements, principles, provisions
 from lifeseal.principles._events import Event, Fact, Sink, announce, note, now, set_process_sink, sink_for_block
-from lifeseal.principles._tags import Level, Primitive, Tag, implements, primitives, public_callables, refused, tag_of, untagged
+from lifeseal.principles._tags import Level, Primitive, Tag, implements, load_all, primitives, public_callables, refused, tag_of, untagged
 from lifeseal.principles._untagged import UNTAGGED
 
 __all__ = [
+    "EN",
+    "UK",
     "UNTAGGED",
     "Event",
     "Fact",
@@ -26,6 +28,7 @@ __all__ = [
     "find",
     "implements",
     "judgements",
+    "load_all",
     "note",
     "now",
     "primitives",

@@ -108,10 +108,16 @@ def send(event: Event) -> None:
     # Where nobody has imported logging, nobody has asked for its records; importing it here would cost everybody's start-up.
     logging = sys.modules.get("logging")
     if logging is not None and (logger := logging.getLogger(LOGGER)).isEnabledFor(logging.INFO):
-        logger.info("%s %s", event.primitive, event.outcome, extra={"lifeseal": attrs.asdict(event)})
+        logger.info("%s %s", event.primitive, event.outcome, extra=_attributes(event))
     sink = _block_sink.get() or _ProcessSink.current
     if sink is not None:
         sink.emit(event)
+
+
+def _attributes(event: Event) -> dict[str, Fact]:
+    """Write an event as attributes of a log record: flat, each of a type that OpenTelemetry exports."""
+    found: dict[str, Fact] = {f"lifeseal.{name}": getattr(event, name) for name in ("time", "primitive", "outcome", "error", "provisions")}
+    return found | {f"lifeseal.fact.{name}": fact for name, fact in event.facts.items() if fact is not None}
 
 
 def now() -> str:

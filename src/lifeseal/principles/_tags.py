@@ -3,7 +3,9 @@
 
 import enum
 import functools
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import ParamSpec, TypeVar
@@ -53,6 +55,7 @@ class Primitive:
 
 
 _registry: dict[str, Primitive] = {}
+_NO_TAGS = frozenset({"cli", "testing", "integrations"})  # thin, or for tests: what they call is tagged
 
 
 def implements(*ids: str, limits: str, evidences: Sequence[str] = ()) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -134,6 +137,16 @@ def tag_of(function: object) -> Primitive | None:
 def primitives() -> Mapping[str, Primitive]:
     """Return every tagged function of the packages imported so far, by name."""
     return MappingProxyType(dict(sorted(_registry.items())))
+
+
+def load_all() -> Mapping[str, Primitive]:
+    """Import every package of lifeseal whose functions carry tags, and return all tagged functions by name."""
+    import lifeseal
+
+    for module in pkgutil.iter_modules(lifeseal.__path__):
+        if module.ispkg and not module.name.startswith("_") and module.name not in _NO_TAGS:
+            importlib.import_module(f"lifeseal.{module.name}")
+    return primitives()
 
 
 def public_callables(package: ModuleType) -> Iterator[tuple[str, object]]:

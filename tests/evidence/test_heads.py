@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signed heads: made of a log that holds, read under a policy, and what they show later."""
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from lifeseal import evidence
+from lifeseal.attestation import KeySigner, Purpose, Statement, Subject, sign_statement
+from lifeseal.cli._main import _run
+from lifeseal.errors import FormatError, PolicyError, RolledBackError, TamperedError
+
+
+@pytest.fixture(scope="module")
+def signer():
+    return KeySigner(ec.generate_private_key(ec.SECP256R1()))
+
+
+def test_a_signed_head_shows_a_tail_that_was_cut(tmp_path, log, signer, make_event):
+    bundle = evidence.sign_head(log, signer=signer)
+    bundle.write(tmp_path / "head")
+    head = evidence.open_head(tmp_path / "head", policy=signer.public)
+    assert (head.value, head.log, head.events, head.signer.key) == (evidence.verify(log).head, "log", 3, signer.public.fingerprint)
+    with evidence.Log(log) as opened:
+        opened.emit(make_event(3))
+    assert evidence.verify(log, head=head.value).head_found
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:3]))
+    assert evidence.verify(log).events == 2
+    with pytest.raises(RolledBackError, match="its tail was cut"):
+        evidence.verify(log, head=head.value)
+
+
+def test_a_log_signs_its_head_when_it_is_closed(tmp_path, signer, make_event):
+    path = tmp_path / "log"
+    for number in range(2):
+        with evidence.Log(path, key=signer) as opened:
+            opened.emit(make_event(number))
+        head = evidence.open_head(f"{path}.head", policy=signer.public)
+        assert (head.value, head.events) == (evidence.verify(path).head, number + 1)
+    evidence.start(path, key=signer)
+    evidence.stop()
+    assert evidence.open_head(f"{path}.head", policy=signer.public).value == evidence.verify(path).head
+
+
+def test_a_log_that_does_not_hold_gets_no_head(tmp_path, log, signer):
+    log.write_bytes(log.read_bytes().replace(b'"number":1', b'"number":7'))
+    with pytest.raises(TamperedError):
+        evidence.sign_head(log, signer=signer)
+
+
+def signed(signer, *, subjects=1, purpose=Purpose.LOG_HEAD, **predicate):
+    names = tuple(Subject(name=f"log{n}", sha256=bytes(32)) for n in range(subjects))
+    fields = {"events": 3, "time": "t", **predicate}
+    return sign_statement(Statement(subjects=names, predicate_type=purpose.predicate_type, predicate=fields), signer=signer)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "place"),
+    [
+        ({"purpose": Purpose.MODEL}, PolicyError, "a log head needs 'lifeseal:log-head/1'"),
+        ({"subjects": 2}, FormatError, "exactly one subject was expected, not 2"),
+        ({"events": -1}, FormatError, "'events': an integer from 0"),
+        ({"more": 1}, FormatError, "unknown field 'more'"),
+    ],
+)
+def test_refuses_what_is_no_head(tmp_path, signer, change, error, place):
+    signed(signer).write(tmp_path / "head")
+    assert evidence.open_head(tmp_path / "head", policy=signer.public).events == 3
+    signed(signer, **change).write(tmp_path / "head")
+    with pytest.raises(error, match=place):
+        evidence.open_head(tmp_path / "head", policy=signer.public)
+
+
+def test_a_strangers_head_is_not_believed(tmp_path, log, signer):
+    evidence.sign_head(log, signer=KeySigner(ec.generate_private_key(ec.SECP256R1()))).write(tmp_path / "head")
+    with pytest.raises(PolicyError, match="another signer's"):
+        evidence.open_head(tmp_path / "head", policy=signer.public)
+
+
+def test_the_command_takes_a_signed_head_only_with_its_signer(tmp_path, log, signer, capsys):
+    (tmp_path / "k.pub").write_bytes(signer.public.pem)
+    evidence.sign_head(log, signer=signer).write(tmp_path / "head")
+    words = ["log", "verify", str(log), "--head", str(tmp_path / "head")]
+    assert _run([*words, "--key", str(tmp_path / "k.pub")]) == 0
+    assert _run(words) == 2
+    assert "is a signed head; say with --key" in capsys.readouterr().err
+    assert _run(["log", "verify", str(log), "--key", str(tmp_path / "k.pub")]) == 2
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
+    assert _run([*words, "--key", str(tmp_path / "k.pub")]) == 1

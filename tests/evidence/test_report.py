@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page: one file, no scripts, names from the log only as text."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from lifeseal import evidence
+from lifeseal.cli._main import _run
+from lifeseal.principles import Event
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'-alert(1)-'",
+    "</style></title><svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "&lt;script&gt;",
+    "\u202egnp.exe",
+    "a\x1b[31mred",
+    "line\nend",
+]
+ALLOWED = {
+    *("html", "head", "meta", "title", "style", "body", "main", "header", "h1", "h2", "h3", "dl", "dt", "dd", "div", "b", "span", "section", "p"),
+    *("ul", "li", "table", "thead", "tbody", "tr", "th", "td", "code", "small", "br", "i", "footer"),
+}
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = set(), set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def page(tmp_path):
+    def write(*events):
+        with evidence.Log(tmp_path / "log") as log:
+            for event in events:
+                log.emit(event)
+        return evidence.report(tmp_path / "log")
+
+    return write
+
+
+def event(*, outcome="fail", error="PolicyError", provisions=("uk-ai-cop:7.1",), primitive="lifeseal.signing.verify", **facts):
+    return Event(time="2026-11-01T10:00:00.000000Z", primitive=primitive, outcome=outcome, error=error, provisions=provisions, facts=facts)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_name_is_text_wherever_it_stands(page, text):
+    plain = Page(page(event(subject="sha256:ab")))
+    found = Page(
+        page(
+            event(subject=text, error=text, primitive=text, provisions=(text,)),
+            event(model=text),
+            event(outcome="pass", error="", primitive="lifeseal.evidence.track", tracked=text, subject=text),
+            event(outcome="pass", error="", primitive="lifeseal.evidence.review", review=text, covers=(f"{text}=x",), reviewer=text, risks=(text,)),
+            Event(time=text, primitive="p", outcome="pass", error="", provisions=(), facts={}),
+        )
+    )
+    assert found.tags <= ALLOWED
+    assert found.attributes <= plain.attributes | {"title"}
+    assert not {name for name in found.attributes if name.startswith("on")} | ({"href", "src"} & found.attributes)
+    assert all(c.isprintable() or c == "\n" for data in found.text for c in data)
+    assert "\u202e" not in "".join(found.text)
+
+
+def test_the_page_stands_alone(page):
+    text = page(event(subject="sha256:ab"))
+    assert text.startswith("<!doctype html>")
+    assert "default-src &#x27;none&#x27;" in text or "default-src 'none'" in text
+    assert "http" not in text.replace("http-equiv", "")
+    assert "<script" not in text
+
+
+def test_refusals_come_first_and_the_limits_are_there(page):
+    text = "".join(Page(page(event(subject="sha256:ab"), event(outcome="pass", error=""))).text)
+    order = [
+        text.index(words)
+        for words in ("Refusals", "The 13 principles", "Provisions that this log speaks of", "Artefacts", "What this page does not say")
+    ]
+    assert order == sorted(order)
+    assert "It is not compliance" in text
+    assert all(f"{number}. " in text for number in range(1, 14))
+
+
+def test_an_empty_log_has_a_page(page):
+    assert "Nothing was refused" in page()
+
+
+def test_long_logs_are_cut_and_say_so(page):
+    text = page(*(event(subject=f"sha256:{n:04}") for n in range(300)))
+    assert "The latest 100 of 300." in text
+    assert "The last 100 of 300." in text
+    assert len(text) < 200_000
+
+
+def test_the_command_writes_the_page_and_replaces_nothing_foreign(page, tmp_path, capsys):
+    page(event(subject="sha256:ab"))
+    words = ["report", str(tmp_path / "log"), "--html", str(tmp_path / "page.html"), "--oscal", str(tmp_path / "oscal")]
+    assert _run(words) == 0
+    assert "refused      line 2: lifeseal.signing.verify: PolicyError sha256:ab" in capsys.readouterr().out
+    assert _run(words) == 0
+    assert {path.name for path in (tmp_path / "oscal").iterdir()} == {
+        "catalog.json",
+        "mapping-collection.json",
+        "component-definition.json",
+        "assessment-results.json",
+    }
+    (tmp_path / "page.html").write_text("precious")
+    assert _run(words) == 2
+    assert (tmp_path / "page.html").read_text() == "precious"
