@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from lifeseal.cli._models import load_signer
 from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted
+from lifeseal.cli._signers import load_signer
 
 _HEAD = re.compile(r"[0-9a-fA-F]{64}")
 
