@@ -3,6 +3,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, TypeAlias
 
 from lifeseal.errors import FormatError, LimitError
@@ -21,6 +22,7 @@ _STORED: Final = 0
 _DEFLATED: Final = 8
 _MAIN: Final = "data.pkl"
 _CONSTANTS: Final = "constants.pkl"
+_BY_MEMBERS: Final = {"keras": {"config.json", "metadata.json"}}
 
 
 def judge_zip(window: Window, findings: Findings, *, place: str, allow: frozenset[str], budget: Budget, judge: Judge) -> str:
@@ -69,7 +71,12 @@ def judge_zip(window: Window, findings: Findings, *, place: str, allow: frozense
             formats.add(judge(content, findings, at(place, repr(shown(member.name)))))
     if roots:
         return "torchscript" if script else "torch"
-    return "npz" if formats == {"npy"} else "zip"
+    return known_by_members(by_name.keys()) or ("npz" if formats == {"npy"} else "zip")
+
+
+def known_by_members(names: AbstractSet[str]) -> str:
+    """Return the format of which an archive with these members is; nothing if none is known."""
+    return next((name for name, members in _BY_MEMBERS.items() if names >= members), "")
 
 
 def _acts(head: bytes, allow: frozenset[str]) -> bool:

@@ -8,6 +8,7 @@ import attrs
 
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._gguf import is_gguf, judge_gguf
+from lifeseal.serialization._hdf5 import is_hdf5, judge_hdf5
 from lifeseal.serialization._onnx import is_onnx, judge_onnx
 from lifeseal.serialization._table import is_checkpoint, judge_checkpoint
 from lifeseal.serialization._tensorflow import is_tensorflow, judge_tensorflow
@@ -33,6 +34,7 @@ class Format:
 
 FORMATS: Final = (
     Format("gguf", is_gguf, judge_gguf),
+    Format("hdf5", is_hdf5, judge_hdf5),
     Format("onnx", is_onnx, judge_onnx),
     Format("tf-checkpoint", is_checkpoint, judge_checkpoint),
     Format("tensorflow", is_tensorflow, judge_tensorflow),

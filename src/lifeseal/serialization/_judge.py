@@ -12,6 +12,7 @@ from lifeseal.serialization._beside import Reference
 from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._formats import FORMATS, HEAD
+from lifeseal.serialization._hdf5 import look_further
 from lifeseal.serialization._npy import MAGIC, judge_npy
 from lifeseal.serialization._rules import Findings
 from lifeseal.serialization._safetensors import LENGTH_SIZE, MAX_HEADER, MAX_HEADER_VALUES, parse_header_bytes
@@ -48,10 +49,12 @@ def judge_file(reader: Reader, findings: Findings, *, allow: frozenset[str]) -> 
 def judge(window: Window, context: Context) -> str:
     """Judge some bytes by themselves; returns their format."""
     try:
-        return _judge(window, context)
+        found = _judge(window, context)
+        look_further(window, context)
     except LimitError as error:
         context.say("limit", "", str(error))
         return "unknown"
+    return found
 
 
 def _judge(window: Window, context: Context) -> str:
@@ -96,7 +99,7 @@ def _judge_single(window: Window, context: Context) -> str:
     stream = judge_stream(window, as_pickle, place=place, allow=allow, budget=budget, may_be_legacy=True)
     is_pickle = head[0] == _PROTO or stream.acted or stream.imported or stream.stopped or (stream.completed > 0 and stream.clean)
     if not is_pickle and is_text(window):
-        return judge_text(window, findings, place=place, budget=budget)
+        return judge_text(window, context)
     if is_pickle or stream.completed:
         findings.extend(as_pickle)
         return "torch-legacy" if stream.legacy else "pickle"

@@ -16,6 +16,7 @@ from lifeseal.serialization._window import BytesWindow, Window
 _FOOTER: Final = 48
 _MAGIC: Final = (0xDB4775248B80FB57).to_bytes(8, "little")
 _TRAILER: Final = 5
+_COST: Final = 12
 _MAX_BLOCK: Final = 8 << 20
 _MAX_SHARDS: Final = 1 << 12
 _MAX_SIZE: Final = 1 << 62
@@ -71,6 +72,7 @@ def _handle(data: bytes, start: int, window: Window) -> tuple[tuple[int, int], i
 def _entries(window: Window, place: tuple[int, int], context: Context) -> Iterator[tuple[bytes, bytes]]:
     """Yield the keys and values of a block; a key states only what differs from the one before."""
     offset, size = place
+    context.budget.spend(size >> _COST, context.place)  # many entries may point at the same block
     data = window.read(offset, size + 1)
     if data[size:] != b"\0":
         raise FormatError(f"byte {offset}", "a compressed block, which TensorFlow does not write")

@@ -7,7 +7,8 @@ from typing import Final
 
 from lifeseal._io import loads
 from lifeseal.errors import FormatError, LimitError
-from lifeseal.serialization._budget import Budget
+from lifeseal.serialization._context import Context
+from lifeseal.serialization._keras import judge_keras
 from lifeseal.serialization._rules import Findings, at
 from lifeseal.serialization._window import Window, chunks
 
@@ -34,8 +35,9 @@ def is_text(window: Window) -> bool:
     return True
 
 
-def judge_text(window: Window, findings: Findings, *, place: str, budget: Budget) -> str:
+def judge_text(window: Window, context: Context) -> str:
     """Judge text; returns its format, ``json`` or ``text``."""
+    findings, place, budget = context.findings, context.place, context.budget
     if _first(window) not in {b"{", b"["}:
         return "text"
     if window.size > budget.text:
@@ -52,7 +54,7 @@ def judge_text(window: Window, findings: Findings, *, place: str, budget: Budget
     except (FormatError, RecursionError):
         _judge_loosely(data.decode("utf-8"), findings, place)
         return "text"
-    _judge_fields(document, findings, place)
+    _judge_fields(document, context)
     return "json"
 
 
@@ -65,16 +67,16 @@ def _first(window: Window) -> bytes:
     return b""
 
 
-def _judge_fields(document: object, findings: Findings, place: str) -> None:
+def _judge_fields(document: object, context: Context) -> None:
     pending = [document]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
             for name in () if _NAMES.isdisjoint(value) else _NAMES_CODE:
                 if value.get(name):
-                    findings.add("json-code", at(place, repr(name)), f"field {name!r} names code that a loader imports or fetches")
-            if "class_name" in value and "config" in value:
-                findings.add("keras-config", at(place, "'class_name'"), "a Keras configuration, whose layers can be code, is not analysed")
+                    context.say("json-code", repr(name), f"field {name!r} names code that a loader imports or fetches")
+            if "class_name" in value:
+                judge_keras(value.items(), context)
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)
@@ -89,4 +91,4 @@ def _judge_loosely(text: str, findings: Findings, place: str) -> None:
     for match in _SAID.finditer(text):
         findings.add("json-code", at(place, repr(match[1])), f"field {match[1]!r} names code that a loader imports or fetches")
     if _KERAS.search(text) and '"config"' in text:
-        findings.add("keras-config", at(place, "'class_name'"), "a Keras configuration, whose layers can be code, is not analysed")
+        findings.add("keras-config", at(place, "'class_name'"), "a Keras configuration that is not strict JSON, and is not analysed")
