@@ -146,7 +146,14 @@ def test_a_configuration_that_names_code_needs_trust(content, tmp_path):
     assert scanned(tmp_path / "f", content).verdict.value == "needs-trust"
 
 
-@pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n\0\0\0", b"\0" * 64, b"GGUF\3\0\0\0\0\0\0\0", ])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x89HDF\r\n\x1a\n\0\0\0",
+        b"\0" * 64,
+        b"GGUF\3\0\0\0\0\0\0\0",
+    ],
+)
 def test_what_is_not_analysed_is_unreadable(content, tmp_path):
     assert scanned(tmp_path / "f", content).verdict.value == "unreadable"
 
