@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks._data import ROOT, make_files, own, peer
-from benchmarks._measure import Contender, Row, compare
+from benchmarks._measure import Contender, Row, Sample, compare, rows_of
 
 _READ_ALL = (
     "import os, sys; b = bytearray(1 << 20)\nfor e in os.scandir(sys.argv[1]):\n  with open(e.path, 'rb', 0) as f:\n    while f.readinto(b): pass"
@@ -141,4 +142,21 @@ def measure_seal(options: Options) -> list[Row]:
     return compare(f"seal {options.mib} MiB in 4 files", contenders, references=references, runs=options.runs)
 
 
-CASES: dict[str, Callable[[Options], list[Row]]] = {"import": measure_import, "hash": measure_hash, "verify": measure_verify, "seal": measure_seal}
+def measure_load(options: Options) -> list[Row]:
+    """Load into a PyTorch module, against an unverified load, against hashing and then loading, and against decryption alone."""
+    command = (sys.executable, "-m", "benchmarks._load", str(options.folder), str(options.mib), str(options.runs))
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    found: dict[str, dict[str, list[Sample]]] = {}
+    for way in json.loads(done.stdout):
+        samples = [Sample(wall=wall, cpu=cpu, memory=memory) for wall, cpu, memory in way["samples"]]
+        found.setdefault(way["case"], {})[way["name"]] = samples
+    return [row for case, ways in found.items() for row in rows_of(case, ways, [name for name in ways if "lifeseal load" not in name])]
+
+
+CASES: dict[str, Callable[[Options], list[Row]]] = {
+    "import": measure_import,
+    "hash": measure_hash,
+    "verify": measure_verify,
+    "seal": measure_seal,
+    "load": measure_load,
+}

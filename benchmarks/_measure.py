@@ -5,7 +5,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -103,6 +103,20 @@ def compare(case: str, contenders: Sequence[Contender], *, references: Sequence[
             sample = run_once(contender)
             if turn:
                 samples[contender.name].append(sample)
+    return rows_of(case, samples, references)
+
+
+def rows_of(case: str, samples: Mapping[str, Sequence[Sample]], references: Sequence[str]) -> list[Row]:
+    """Take the medians of what was measured.
+
+    Args:
+        case: Name of the case.
+        samples: By contender.
+        references: Names of the contenders that the others are divided by.
+
+    Returns:
+        One row for each contender.
+    """
     walls = {name: statistics.median(sample.wall for sample in found) for name, found in samples.items()}
     return [
         Row(

@@ -43,6 +43,7 @@ erasure.Vault.asset(self, name) -> SealedAsset
 erasure.Vault.unseal(self, name, out)
 erasure.Vault.erase(self, names) -> Erasure
 loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None) -> dict
+loading.load_into(signed, module, *, strict=True, rename=None, files=None, progress=None) -> LoadReport
 evidence.Log(path, *, key=None, on_failure="refuse")
 evidence.start(path, *, key=None, on_failure="refuse") -> Log
 evidence.stop()
@@ -68,7 +69,6 @@ WAITING_WHOLE = (
     "provenance.export",
     "erasure.Vault.rehome",
     "erasure.Vault.subjects",
-    "loading.load_into",
     "loading.pinned",
     "disposal.find_copies",
 )

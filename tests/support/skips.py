@@ -5,8 +5,10 @@ import re
 
 NO_VECTORS = "the shared vectors are not beside this checkout"
 
-# A pattern for the whole reason -> why that skip is no hole in CI. Today CI runs everything.
-ALLOWED: dict[str, str] = {}
+# A pattern for the whole reason -> why that skip is no hole in CI.
+ALLOWED: dict[str, str] = {
+    "no CUDA device": "CI has no GPU; what fills one, copies from scratch memory, is tested on the processor",
+}
 
 
 def is_allowed(reason: str) -> bool:

@@ -25,6 +25,7 @@ from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
 from lifeseal._io._source import WRITTEN, DiskSource, Reader, Source, checked_name
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, loads, parse_hex, take_out
+from lifeseal._io._threads import Cancelled, Report, in_threads, undisturbed
 from lifeseal._io._toml import MAX_TOML, Table, load_toml
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "WRITTEN",
     "Appender",
     "Buffer",
+    "Cancelled",
     "DiskSource",
     "FileDigest",
     "HashName",
@@ -45,6 +47,7 @@ __all__ = [
     "ProgressCallback",
     "Reader",
     "Record",
+    "Report",
     "Secret",
     "Source",
     "StrPath",
@@ -56,6 +59,7 @@ __all__ = [
     "encode_base64",
     "hash_files",
     "in_batches",
+    "in_threads",
     "load_toml",
     "loads",
     "make_folder",
@@ -74,4 +78,5 @@ __all__ = [
     "second_name",
     "sweep",
     "take_out",
+    "undisturbed",
 ]

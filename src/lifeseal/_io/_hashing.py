@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one hash engine: every core busy, buffers bounded, cancelled by its progress callback."""
 
+import functools
 import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 import attrs
 
-from lifeseal._io._progress import Progress, ProgressCallback
+from lifeseal._io._progress import ProgressCallback
 from lifeseal._io._source import DiskSource, Reader, Source
+from lifeseal._io._threads import Report, collect, in_threads
 from lifeseal.errors import FormatError, LimitError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
-T = TypeVar("T")
 HashName: TypeAlias = Literal["sha256", "blake2b", "blake3"]
 HASHES: tuple[HashName, ...] = get_args(HashName)
 DIGEST_SIZES: dict[str, int] = {"sha256": 32, "blake2b": 64, "blake3": 32}
@@ -26,7 +27,6 @@ _WIDE_BUFFER = 8 << 20
 _SMALL = 256 << 10
 _BATCH_FILES = 256
 _BATCH_BYTES = 64 << 20
-_TICK = 0.2
 
 
 class Hasher(Protocol):
@@ -171,13 +171,16 @@ def hash_files(
     disk = source if settled and isinstance(source, DiskSource) else None
     stamps = {} if disk is None else {name: disk.stamp(name) for name in names}
     sizes = {name: source.size(name) for name in names}
-    report = _Report(phase, sum(sizes.values()), progress)
+    report = Report(phase, sum(sizes.values()), progress)
     if executor is not None:
         if not isinstance(source, DiskSource):
             raise ValueError("executor= needs a model on disk")
         where = str(source.path.absolute())
         jobs = [executor.submit(_hash_elsewhere, where, batch, algorithm, shard_size) for batch in in_batches(names, sizes)]
-        found = {entry.name: entry for entry in _collect(jobs, report, elsewhere=True)}
+        found: dict[str, FileDigest] = {}
+        for entries in collect(jobs, report):
+            found |= {entry.name: entry for entry in entries}
+            report.add(sum(entry.size for entry in entries))
     else:
         pieces = [piece for name in names for piece in _pieces(name, sizes[name], shard_size)]
         hashed = _hash_in_threads(source, pieces, algorithm, threads or available_cores(), report)
@@ -194,32 +197,6 @@ def hash_files(
 def available_cores() -> int:
     """Count the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Cancelled(Exception):  # noqa: N818 - never leaves this module
-    pass
-
-
-class _Report:
-    """Counts finished bytes in the workers and tells the caller's thread; set to stop, it ends the workers."""
-
-    def __init__(self, phase: str, total: int, progress: ProgressCallback) -> None:
-        self._phase = phase
-        self._total = total
-        self._done = 0
-        self._lock = threading.Lock()
-        self.stopped = False
-        self.progress = progress
-
-    def add(self, amount: int) -> None:
-        if self.stopped:
-            raise _Cancelled
-        with self._lock:
-            self._done += amount
-
-    def tell(self) -> None:
-        if self.progress is not None:
-            self.progress(Progress(phase=self._phase, done=min(self._done, self._total), total=self._total))
 
 
 @attrs.frozen
@@ -251,7 +228,7 @@ def _joined(hashed: Iterable[FileDigest], where: str) -> Iterator[FileDigest]:
         yield FileDigest(name=name, size=shards[0].size, digest=b"", shards=tuple(shard.digest for shard in shards))
 
 
-def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashName, threads: int, report: _Report) -> list[FileDigest]:
+def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashName, threads: int, report: Report) -> list[FileDigest]:
     large = sorted((piece for piece in pieces if piece.length > _SMALL), key=lambda piece: -piece.length)
     small = [piece for piece in pieces if piece.length <= _SMALL]
     width = threads if algorithm == "blake3" and len(large) < threads else 1
@@ -279,32 +256,7 @@ def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashNa
     batches = [[piece] for piece in large] + ([small] if small else [])
     if report.progress is None and (threads == 1 or len(batches) == 1):
         return [entry for batch in batches for entry in work(batch)]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="lifeseal-hash") as pool:
-        return _collect([pool.submit(work, batch) for batch in batches], report)
-
-
-def _collect(jobs: "Sequence[Future[list[T]]]", report: _Report, *, elsewhere: bool = False) -> list[T]:
-    from concurrent.futures import FIRST_EXCEPTION, wait
-
-    found: list[T] = []
-    pending = set(jobs)
-    try:
-        while pending:
-            finished, pending = wait(pending, timeout=_TICK if report.progress else None, return_when=FIRST_EXCEPTION)
-            for job in finished:
-                results = job.result()
-                found += results
-                if elsewhere:
-                    report.add(sum(entry.size for entry in results if isinstance(entry, FileDigest)))
-            report.tell()
-    except BaseException:
-        report.stopped = True
-        for job in pending:
-            job.cancel()
-        raise
-    return found
+    return [entry for entries in in_threads([functools.partial(work, batch) for batch in batches], report, threads=threads) for entry in entries]
 
 
 def in_batches(names: Iterable[str], sizes: Mapping[str, int], *, files: int = _BATCH_FILES, size: int = _BATCH_BYTES) -> list[list[str]]:

@@ -4,14 +4,13 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from lifeseal._io import Progress, ProgressCallback, refuse_beyond_memory, require
-from lifeseal.errors import FormatError
+from lifeseal._io import ProgressCallback, refuse_beyond_memory, require
+from lifeseal.loading._devices import device_target, scratch_memory
+from lifeseal.loading._fill import Part, Target, fill
+from lifeseal.loading._headers import Lead, check_distinct, chosen_files, read_leads, refuse_one_string, true_faults
 from lifeseal.principles import implements, note
-from lifeseal.serialization import parse_header_bytes, tensor_from_bytes
-from lifeseal.signing import FileEntry, SignedModel
-
-_SUFFIX = ".safetensors"
-_ALIGNMENT = 8
+from lifeseal.serialization import TensorInfo, tensor_from_bytes, torch_dtype
+from lifeseal.signing import SignedModel
 
 
 @implements(
@@ -30,25 +29,28 @@ def load_tensors(
 ) -> dict[str, Any]:
     """Load tensors from a model's safetensors files in one pass.
 
-    Each file is read once into private memory while it is hashed; its header is parsed only when the digest has matched. Files of other
-    formats are never read.
+    Each byte is read once, into the tensors' own memory, and hashed there. A header says where its tensors lie before its file's digest
+    is known: it is read strictly, and nothing it says is returned, or raised as a fault of the file, until the digest has matched.
+    Files of other formats are never read.
 
     Args:
         signed: From `lifeseal.signing.open_model`; a path is not accepted.
-        framework: ``numpy`` or ``torch``. With ``numpy``, bfloat16 comes back as raw ``uint16`` and 8-bit floats as raw ``uint8``.
+        framework: ``numpy`` or ``torch``. Types that NumPy lacks come back as in `lifeseal.serialization.load`.
         device: For ``torch``: where the tensors go.
-        names: Which tensors; by default all. The whole files that hold them are read all the same.
+        names: Which tensors; by default all. Of a file that was signed in shards only those are read that hold the header or a part of
+            these tensors; files that were signed whole are all read and hashed whole, so name those you need with ``files``.
         files: Which files; by default every signed file whose name ends in ``.safetensors``.
-        progress: Called after each file; raising from it stops the work.
+        progress: Called about five times a second; raising from it stops the work.
 
     Returns:
-        Tensors by name, writable, in memory of their own.
+        Tensors by name, writable, each in memory of its own.
 
     Raises:
         DigestMismatchError: A file is not what was signed.
-        FormatError: A file is not strict safetensors, two files hold the same name, or there is nothing to load.
+        FormatError: A file is not strict safetensors, several layouts of the model lie there (lists the choices for ``files``), or there
+            is nothing to load.
         KeyError: ``files`` or ``names`` asks for what is not there.
-        LimitError: The files are larger than this machine's memory.
+        LimitError: The tensors are larger than this machine's memory.
         MissingExtraError: The framework is not installed.
         OSError: A file cannot be read.
         TypeError: ``signed`` is not a `SignedModel`, or one string was given instead of several.
@@ -58,52 +60,45 @@ def load_tensors(
         raise TypeError(f"load_tensors takes a SignedModel from signing.open_model, not {type(signed).__name__}")
     if framework not in {"numpy", "torch"} or (framework == "numpy" and device != "cpu"):
         raise ValueError("framework= must be 'numpy' (on the CPU) or 'torch'")
-    _refuse_one_string(names=names, files=files)
-    numpy = require("numpy", extra=framework)
-    chosen = _chosen(signed, files)
-    total = sum(entry.size for entry in chosen)
-    refuse_beyond_memory(total, where=f"model {signed.subject.name!r}")
+    refuse_one_string(names=names)
+    require("numpy", extra=framework)
+    require(framework, extra=framework)
     wanted = None if names is None else set(names)
-    note(subject=signed.subject.digest, files=len(chosen), size=total)
+    chosen = chosen_files(signed, files)
+    where = f"model {signed.subject.name!r}"
+    if wanted is None:
+        refuse_beyond_memory(sum(entry.size for entry in chosen), where=where)
+    leads = read_leads(signed, chosen)
+    with true_faults(signed, [(lead.entry, lead.data) for lead in leads]):
+        check_distinct(signed, leads)
+        if wanted is not None and (missing := sorted(wanted - {tensor.name for lead in leads for tensor in lead.header.tensors})):
+            raise KeyError(f"tensor {missing[0]!r} is in none of the files")
+        size = sum(tensor.stop - tensor.start for lead in leads for tensor in lead.header.tensors if wanted is None or tensor.name in wanted)
+        refuse_beyond_memory(size, where=where)
+    note(subject=signed.subject.digest, files=len(leads), size=size)
     found: dict[str, Any] = {}
-    done = 0
-    for entry in chosen:
-        content = memoryview(numpy.empty(entry.size, dtype=numpy.uint8))
-        signed.readinto(entry.path, content)
-        for name, tensor in _tensors(content, entry, wanted, framework):
-            if name in found:
-                raise FormatError(entry.path, f"tensor {name!r} stands in two files; choose with files=")
-            found[name] = tensor.to(device) if framework == "torch" else tensor
-        done += entry.size
-        if progress is not None:
-            progress(Progress(phase="loading", done=done, total=total))
-    if wanted is not None and (missing := sorted(wanted - set(found))):
-        raise KeyError(f"tensor {missing[0]!r} is in none of the files")
+    parts = [_part(lead, wanted, framework, device, found) for lead in leads]
+    fill(signed, parts, progress=progress, buffers=scratch_memory(device))
     return found
 
 
-def _refuse_one_string(**options: Iterable[str] | None) -> None:
-    for option, value in options.items():
-        if isinstance(value, str):
-            raise TypeError(f"{option}= takes several, such as [{value!r}]")
-
-
-def _chosen(signed: SignedModel, files: Iterable[str] | None) -> list[FileEntry]:
-    there = {entry.path: entry for entry in signed.files}
-    paths = [path for path in there if path.endswith(_SUFFIX)] if files is None else list(dict.fromkeys(files))
-    missing = [path for path in paths if path not in there]
-    if missing:
-        raise KeyError(f"{missing[0]!r} is not among the signed files of {signed.subject.name!r}")
-    if not paths:
-        raise FormatError(f"model {signed.subject.name!r}", "a signed .safetensors file was expected; there is none to load")
-    return [there[path] for path in paths]
-
-
-def _tensors(content: memoryview, entry: FileEntry, wanted: set[str] | None, framework: Literal["numpy", "torch"]) -> Iterable[tuple[str, Any]]:
-    header = parse_header_bytes(content, size=entry.size, where=entry.path)
-    for tensor in header.tensors:
+def _part(lead: Lead, wanted: set[str] | None, framework: Literal["numpy", "torch"], device: str, found: dict[str, Any]) -> Part:
+    targets = []
+    for tensor in lead.header.tensors:
         if wanted is None or tensor.name in wanted:
-            place = content[header.data_start + tensor.start : header.data_start + tensor.stop]
-            # A part of the file is copied so that the rest can go; so is one that starts at an odd address.
-            private = bytearray(place) if wanted is not None or header.data_start % _ALIGNMENT else place
-            yield tensor.name, tensor_from_bytes(private, tensor, framework=framework)
+            found[tensor.name], target = _place(tensor, lead.header.data_start, framework, device)
+            targets.append(target)
+    return Part(entry=lead.entry, lead=lead.data, targets=tuple(target for target in targets if target.start < target.stop))
+
+
+def _place(tensor: TensorInfo, data_start: int, framework: Literal["numpy", "torch"], device: str) -> tuple[object, Target]:
+    """Make memory for one tensor, and the target that fills it."""
+    size, start, stop = tensor.stop - tensor.start, data_start + tensor.start, data_start + tensor.stop
+    if device == "cpu":
+        memory = require("numpy", extra=framework).empty(size, dtype="uint8")
+        return tensor_from_bytes(memory, tensor, framework=framework), Target(start=start, stop=stop, memory=memoryview(memory))
+    torch = require("torch", extra="torch")
+    flat = torch.empty(size, dtype=torch.uint8, device=device)
+    dtype = torch_dtype(tensor)
+    shaped = flat if dtype is None else flat.view(dtype).reshape(tensor.shape)
+    return shaped, device_target(flat, start, stop)

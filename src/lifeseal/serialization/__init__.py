@@ -14,22 +14,26 @@
 ('unsafe', ['pickle-import', 'pickle-call'])
 """
 
+from lifeseal.serialization._frameworks import torch_dtype
 from lifeseal.serialization._report import FileReport, Finding, ScanReport, Verdict
-from lifeseal.serialization._safetensors import Header, TensorInfo, parse_header_bytes
+from lifeseal.serialization._safetensors import LENGTH_SIZE, Header, TensorInfo, header_length, parse_header_bytes
 from lifeseal.serialization._scan import scan
 from lifeseal.serialization._tensors import load, save, tensor_from_bytes, validate
 
 __all__ = [
+    "LENGTH_SIZE",
     "FileReport",
     "Finding",
     "Header",
     "ScanReport",
     "TensorInfo",
     "Verdict",
+    "header_length",
     "load",
     "parse_header_bytes",
     "save",
     "scan",
     "tensor_from_bytes",
+    "torch_dtype",
     "validate",
 ]

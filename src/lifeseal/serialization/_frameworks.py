@@ -56,6 +56,22 @@ def shaped(flat: Any, tensor: TensorInfo, framework: Framework) -> object:  # no
     return torch.from_numpy(flat).view(kind).reshape(tensor.shape)
 
 
+def torch_dtype(tensor: TensorInfo) -> object | None:
+    """Tell which type of PyTorch a tensor of a file has.
+
+    Args:
+        tensor: From the header.
+
+    Returns:
+        The type; None for the 4 and 6 bit floats, which come back as flat bytes.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+    """
+    found: object = getattr(require("torch", extra="torch"), _WORDS[tensor.dtype]) if tensor.dtype in _WORDS else None
+    return found
+
+
 @functools.cache
 def _numpy_type(name: str) -> object:
     numpy = require("numpy", extra="numpy")

@@ -14,8 +14,21 @@ with signing.open_model("model/", policy=policy) as signed:
 """
 
 from lifeseal.signing._digests import Changes, Digests, compare, digest
-from lifeseal.signing._model import FileEntry, SignedModel, Verification
+from lifeseal.signing._model import FileEntry, SignedModel, Verification, unchecked
 from lifeseal.signing._open import Links, open_model, verify
 from lifeseal.signing._sign import sign
 
-__all__ = ["Changes", "Digests", "FileEntry", "Links", "SignedModel", "Verification", "compare", "digest", "open_model", "sign", "verify"]
+__all__ = [
+    "Changes",
+    "Digests",
+    "FileEntry",
+    "Links",
+    "SignedModel",
+    "Verification",
+    "compare",
+    "digest",
+    "open_model",
+    "sign",
+    "unchecked",
+    "verify",
+]

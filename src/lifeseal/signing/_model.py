@@ -7,7 +7,7 @@ from typing import Self
 
 import attrs
 
-from lifeseal._io import Buffer, Hasher, ProgressCallback, Reader, Source, available_cores, hash_files, new_hasher, refuse_beyond_memory
+from lifeseal._io import Buffer, Hasher, HashName, ProgressCallback, Reader, Source, available_cores, hash_files, new_hasher, refuse_beyond_memory
 from lifeseal.attestation import SignerInfo, Subject, Waiver
 from lifeseal.errors import DigestMismatchError
 from lifeseal.principles import implements, note
@@ -106,6 +106,16 @@ class SignedModel:
     def files(self) -> tuple[FileEntry, ...]:
         """The signed files, in the signature's order."""
         return tuple(self._entries.values())
+
+    @property
+    def hash(self) -> HashName:
+        """Hash of the files: ``sha256``, ``blake2b`` or ``blake3``."""
+        return self._manifest.hash
+
+    @property
+    def shard_size(self) -> int | None:
+        """Bytes of each shard but a file's last; None where files were signed whole."""
+        return self._manifest.shard_size
 
     @property
     def size(self) -> int:
@@ -252,6 +262,20 @@ class SignedModel:
             view[:] = bytes(len(view))
             raise
         return len(view)
+
+
+def unchecked(signed: SignedModel) -> Source:
+    """Hand out a model's files as they lie there, unverified: for code that hashes what it reads and compares it with `SignedModel.files` itself.
+
+    `lifeseal.loading` is made of it. Nothing else should be: what is read here can be anything.
+
+    Args:
+        signed: The model.
+
+    Returns:
+        Its files.
+    """
+    return signed._source  # noqa: SLF001 - the one door
 
 
 def _entry(name: str, size: int, parts: tuple[Resource, ...], *, sharded: bool) -> FileEntry:

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fill memory from a signed model's files: each byte is read once, hashed where it lies, and counts only if the whole digest has matched."""
+
+import collections
+import contextlib
+import itertools
+import queue
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from lifeseal._io import Hasher, ProgressCallback, Reader, Report, available_cores, in_threads, new_hasher
+from lifeseal.errors import DigestMismatchError
+from lifeseal.signing import FileEntry, SignedModel, unchecked
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+MAX_THREADS = 16
+_PIECE = 1 << 20
+_WIDE_PIECE = 4 << 20
+_IN_PLACE = 128 << 10
+_AHEAD = 3
+_SMALL = 1 << 20  # less is not worth a thread
+_BATCH = 64 << 20
+Buffers = Callable[[int], memoryview]
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """Where bytes of a file go.
+
+    Attributes:
+        start: Offset in the file of the first.
+        stop: Offset behind the last.
+        memory: As many bytes, filled in place; or None.
+        take: Gets each piece instead, with its offset from ``start``; the piece is valid during the call only.
+    """
+
+    start: int
+    stop: int
+    memory: memoryview | None = None
+    take: Callable[[int, memoryview], object] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """What is wanted of one file.
+
+    Attributes:
+        entry: The file, as signed.
+        lead: Its first bytes as they were read before: they are hashed in place of a second read.
+        targets: In the order of their bytes, behind ``lead``, without overlap.
+    """
+
+    entry: FileEntry
+    lead: bytes
+    targets: tuple[Target, ...] = ()
+
+
+@attrs.frozen
+class _Unit:
+    """What one digest is over: a file, or a shard of it."""
+
+    part: Part
+    start: int
+    stop: int
+    digest: bytes
+
+
+@attrs.frozen
+class _Piece:
+    """What one read brings: into a target in place, or through scratch memory to the targets it touches."""
+
+    start: int
+    length: int
+    memory: memoryview | None
+    touched: tuple[Target, ...] = ()
+
+
+def fill(
+    signed: SignedModel, parts: Sequence[Part], *, progress: ProgressCallback = None, buffers: Buffers = lambda size: memoryview(bytearray(size))
+) -> int:
+    """Read files, hash them, and put what is wanted where it goes.
+
+    Of a file that was signed whole all is read; of one in shards, the shards that hold a target or the lead. On any failure some targets
+    hold bytes that nobody vouches for; by then no thread of this call runs any more.
+
+    Args:
+        signed: The model.
+        parts: What is wanted, a file at most once.
+        progress: Called about five times a second; raising from it stops the work.
+        buffers: Makes scratch memory of so many bytes.
+
+    Returns:
+        Bytes that were hashed.
+
+    Raises:
+        DigestMismatchError: A file is not what was signed.
+        OSError: A file cannot be read.
+    """
+    units = [unit for part in parts for unit in _units(part, signed.shard_size)]
+    total = sum(unit.stop - unit.start for unit in units)
+    threads = min(available_cores(), MAX_THREADS)
+    few = len([unit for unit in units if unit.stop - unit.start > _WIDE_PIECE]) < threads
+    pace = _Pace(
+        piece=_WIDE_PIECE if few else _PIECE,
+        ahead=_AHEAD if few and threads > 1 and total > _SMALL else 0,
+        width=max(1, threads // max(1, len(units))) if few and signed.hash == "blake3" else 1,
+        scratch=queue.SimpleQueue(),
+    )
+    count = threads * (pace.ahead + 1)
+    scratch = buffers(count * pace.piece)
+    for index in range(count):
+        pace.scratch.put(scratch[index * pace.piece : (index + 1) * pace.piece])
+    report = Report("loading", total, progress)
+    batches = sorted(_batches(units), key=lambda batch: batch[0].start - batch[-1].stop)
+    jobs = [_job(signed, batch, pace, report) for batch in batches]
+    if total <= _SMALL and progress is None:
+        for job in jobs:
+            job()
+    else:
+        in_threads(jobs, report, threads=threads)
+    return total
+
+
+@attrs.frozen(kw_only=True)
+class _Pace:
+    """How the work is cut: bytes of a read, reads ahead of the hash, threads of one hash, and scratch memory."""
+
+    piece: int
+    ahead: int
+    width: int
+    scratch: "queue.SimpleQueue[memoryview]"
+
+
+def _units(part: Part, shard_size: int | None) -> Iterator[_Unit]:
+    entry = part.entry
+    if shard_size is None:
+        yield _Unit(part, 0, entry.size, entry.digest)
+        return
+    wanted = {0, *range(-(-len(part.lead) // shard_size))}
+    for target in part.targets:
+        wanted.update(range(target.start // shard_size, -(-target.stop // shard_size)))
+    for index in sorted(wanted):
+        yield _Unit(part, index * shard_size, min(entry.size, (index + 1) * shard_size), entry.shards[index])
+
+
+def _batches(units: Sequence[_Unit]) -> list[list[_Unit]]:
+    """Group units of one file that are read by one job after another."""
+    found: list[list[_Unit]] = []
+    for _, of_file in itertools.groupby(units, key=lambda unit: unit.part.entry.path):
+        full = True
+        for unit in of_file:
+            if full:
+                found.append([])
+            found[-1].append(unit)
+            full = unit.stop - found[-1][0].start >= _BATCH
+    return found
+
+
+def _job(signed: SignedModel, batch: list[_Unit], pace: _Pace, report: Report) -> Callable[[], None]:
+    source = unchecked(signed)
+    entry = batch[0].part.entry
+    mismatch = DigestMismatchError(source.where, changed=(entry.path,))
+
+    def run() -> None:
+        with source.open(entry.path) as reader:
+            if reader.size != entry.size:
+                raise mismatch
+            for unit in batch:
+                hasher = new_hasher(signed.hash, threads=pace.width)
+                whole = _run(reader, unit, hasher, pace, report)
+                if not whole or hasher.digest() != unit.digest:
+                    raise mismatch
+
+    return run
+
+
+def _run(reader: Reader, unit: _Unit, hasher: Hasher, pace: _Pace, report: Report) -> bool:
+    """Read one unit; False if the file is shorter or longer than it was."""
+    lead = memoryview(unit.part.lead)[unit.start : unit.stop]
+    hasher.update(lead)
+    report.add(len(lead))
+    pieces = _pieces(unit.part.targets, unit.start + len(lead), unit.stop, pace.piece)
+    with contextlib.closing(_reads(reader, pieces, pace)) as reads:
+        for piece, view in reads:
+            if view is None:
+                return False
+            hasher.update(view)
+            for target in piece.touched:
+                _pass_on(target, piece.start, view)
+            report.add(piece.length)
+    return unit.stop < reader.size or reader.readinto(memoryview(bytearray(1)), unit.stop) == 0
+
+
+def _pieces(targets: tuple[Target, ...], start: int, stop: int, most: int) -> Iterator[_Piece]:
+    """Cut a unit into reads: large targets are filled in place, all between goes through scratch memory."""
+    index = 0
+    while start < stop:
+        while index < len(targets) and targets[index].stop <= start:
+            index += 1
+        end = min(stop, (start // most + 1) * most)
+        here = targets[index] if index < len(targets) else None
+        if here is not None and here.memory is not None and here.start <= start and min(here.stop, stop) - start >= _IN_PLACE:
+            end = min(end, here.stop)
+            yield _Piece(start, end - start, here.memory[start - here.start : end - here.start])
+        else:
+            touched = []
+            for target in itertools.islice(targets, index, None):
+                if target.start >= end:
+                    break
+                if target.memory is not None and target.start > start and min(target.stop, stop) - target.start >= _IN_PLACE:
+                    end = target.start
+                    break
+                touched.append(target)
+            yield _Piece(start, end - start, None, tuple(touched))
+        start = end
+
+
+def _pass_on(target: Target, start: int, view: memoryview) -> None:
+    """Give a target its share of what was read into scratch memory at ``start`` of the file."""
+    first, last = max(start, target.start), min(start + len(view), target.stop)
+    share = view[first - start : last - start]
+    if target.memory is not None:
+        target.memory[first - target.start : last - target.start] = share
+    if target.take is not None and len(share):
+        target.take(first - target.start, share)
+
+
+def _reads(reader: Reader, pieces: Iterator[_Piece], pace: _Pace) -> Generator[tuple[_Piece, memoryview | None], None, None]:
+    """Read pieces in their order, some of them ahead in a thread; None where the file ended early. A view is valid until the next one."""
+    if not pace.ahead:
+        only = pace.scratch.get()
+        try:
+            for piece in pieces:
+                yield piece, _read(reader, piece, only)
+        finally:
+            pace.scratch.put(only)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="lifeseal-read") as thread:
+        pending = collections.deque(_submit(reader, piece, pace, thread) for piece in itertools.islice(pieces, pace.ahead))
+        while pending:
+            piece, buffer, job = pending.popleft()
+            view = job.result()
+            pending.extend(_submit(reader, later, pace, thread) for later in itertools.islice(pieces, 1))
+            yield piece, view
+            if buffer is not None:
+                pace.scratch.put(buffer)
+
+
+def _submit(reader: Reader, piece: _Piece, pace: _Pace, thread: "Executor") -> "tuple[_Piece, memoryview | None, Future[memoryview | None]]":
+    buffer = pace.scratch.get() if piece.memory is None else None
+    return piece, buffer, thread.submit(_read, reader, piece, buffer)
+
+
+def _read(reader: Reader, piece: _Piece, buffer: memoryview | None) -> memoryview | None:
+    """Read one piece into its place, or into scratch memory."""
+    view = piece.memory if buffer is None or piece.memory is not None else buffer[: piece.length]
+    done = 0
+    while view is not None and done < piece.length:
+        count = reader.readinto(view[done:], piece.start + done)
+        if count == 0:
+            return None
+        done += count
+    return view
