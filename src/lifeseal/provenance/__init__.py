@@ -19,6 +19,7 @@ provenance.verify(manifest, "reviews/")
 """
 
 from lifeseal.provenance._checked import CheckedRecords, checked
+from lifeseal.provenance._columns import checked_batches, read_columns, row_entries
 from lifeseal.provenance._description import Description, Origin, Sensitivity
 from lifeseal.provenance._diff import Difference, FileChange, RecordChanges, diff
 from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
@@ -58,11 +59,14 @@ __all__ = [
     "SetRoot",
     "check_proof",
     "checked",
+    "checked_batches",
     "diff",
     "open_manifest",
     "prove",
     "prove_growth",
+    "read_columns",
     "record",
+    "row_entries",
     "sign",
     "verify",
 ]

@@ -12,7 +12,7 @@ from lifeseal._io import DiskSource, StrPath
 from lifeseal.errors import DigestMismatchError, FormatError
 from lifeseal.principles import implements, note, refused
 from lifeseal.provenance._entries import FileRecords, RecordedFile
-from lifeseal.provenance._formats import cut, has_places
+from lifeseal.provenance._formats import cut, has_places, is_table
 from lifeseal.provenance._keys import LeafKey, Leaves, leaves_for
 from lifeseal.provenance._leaves import SIZE, LeafFile, open_leaves
 from lifeseal.provenance._manifest import Manifest
@@ -98,14 +98,13 @@ def _file(source: DiskSource, file: RecordedFile, records: FileRecords, wanted: 
         raise DigestMismatchError(where, changed=(file.path,), record=number)
 
     at, offset = _begin(wanted, first, records.format)
-    known = _Known(wanted)
     with source.open(file.path) as reader:
         if offset > reader.size:
             wrong(first)
         for found, _ in cut(records.format, reader, f"{where}: {file.path!r}", start=offset, number=at, strict=False):
             low, high = max(first - at, 0), min(end - at, len(found))
             if low < high:
-                right = _alike(leaves(found[low:high]), known.leaves(at + low, at + high))
+                right = alike(leaves(found[low:high]), wanted.leaves(at + low, at + high))
                 yield from found[low : low + right]
                 if right < high - low:
                     wrong(at + low + right)
@@ -120,34 +119,18 @@ def _file(source: DiskSource, file: RecordedFile, records: FileRecords, wanted: 
 
 def _begin(wanted: LeafFile, first: int, form: str) -> tuple[int, int]:
     """Find where reading begins so as to come to a record soon: number and offset."""
+    if is_table(form):
+        return first, 0
     chunk = first // CHUNK
     offset = wanted.offset(chunk) if has_places(form) and chunk < wanted.chunks else None
     return (0, 0) if offset is None else (chunk * CHUNK, offset)
 
 
-def _alike(found: list[bytes], wanted: bytes) -> int:
+def alike(found: list[bytes], wanted: bytes) -> int:
     """Count how many leaves are right before the first that is wrong."""
     if b"".join(found) == wanted:
         return len(found)
     return next(number for number, leaf in enumerate(found) if leaf != wanted[number * SIZE : (number + 1) * SIZE])
-
-
-class _Known:
-    """Leaves of a file, a chunk at a time."""
-
-    def __init__(self, file: LeafFile) -> None:
-        self._file = file
-        self._number = -1
-        self._chunk = b""
-
-    def leaves(self, first: int, end: int) -> bytes:
-        parts = []
-        for number in range(first // CHUNK, -(-end // CHUNK)):
-            if number != self._number:
-                self._number, self._chunk = number, self._file.chunk(number)
-            base = number * CHUNK
-            parts.append(self._chunk[max(first - base, 0) * SIZE : (end - base) * SIZE])
-        return b"".join(parts)
 
 
 class CheckedRecords:

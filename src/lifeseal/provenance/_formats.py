@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping
 
 from lifeseal._io import Reader
 from lifeseal.errors import FormatError
+from lifeseal.provenance._entries import Column
 from lifeseal.provenance._lines import Batch, csv_records, lines
+from lifeseal.provenance._rows import RowEncoder
 from lifeseal.provenance._streams import Raw, Take, decompressed
+from lifeseal.provenance._tables import TABLES, open_table
 
 _TEXT = frozenset({"jsonl", "text", "csv", "lines"})
-FORMATS = _TEXT
+FORMATS = _TEXT | TABLES
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -17,6 +20,11 @@ _SUFFIXES = {
     ".text": "text",
     ".tsv": "text",
     ".csv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
 }
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
@@ -52,7 +60,12 @@ def is_plain_lines(form: str) -> bool:
 
 def has_places(form: str) -> bool:
     """Tell whether reading can start in the middle of the file."""
-    return form in _TEXT  # with a compression the name is another
+    return form in _TEXT or is_table(form)  # with a compression the name is another
+
+
+def is_table(form: str) -> bool:
+    """Tell whether records are rows, which are found by their number."""
+    return form in TABLES
 
 
 def cut(
@@ -65,6 +78,7 @@ def cut(
     end: int | None = None,
     number: int = 0,
     strict: bool = True,
+    columns: list[Column] | None = None,
 ) -> Iterator[Batch]:
     """Cut an opened file into records.
 
@@ -77,6 +91,7 @@ def cut(
         end: Offset to end at.
         number: Number of the first record to read.
         strict: Refuse text that is not UTF-8; where leaves are compared, that is done by them.
+        columns: Gets a table's columns, when all rows have been read.
 
     Yields:
         Records in order, and the offset of the first, if they have places.
@@ -90,6 +105,11 @@ def cut(
     if kind not in FORMATS:
         raise FormatError(where, f"records of format {form!r} are not known to this version")
     raw = Raw(reader, where, take=take, start=start, end=end)
+    if is_table(form):
+        if take is not None:
+            raw.drain()  # rows are not read in the order of the file, so its bytes are read apart
+        yield from _rows(form, reader, where, number, columns)
+        return
     stream = decompressed(raw, compression, where)
     batches = lines(stream, where, utf8=strict and kind != "lines", start=start, number=number)
     if kind == "csv":
@@ -97,3 +117,12 @@ def cut(
     for records, first in batches:
         yield records, None if compression else first
     raw.drain()
+
+
+def _rows(form: str, reader: Reader, where: str, number: int, columns: list[Column] | None) -> Iterator[Batch]:
+    with open_table(form, reader, where) as table:
+        encoder = RowEncoder(table.schema, where)
+        for batch in table.batches(first=number):
+            yield encoder.rows(batch), None
+        if columns is not None:
+            columns += encoder.columns()

@@ -158,6 +158,28 @@ class LeafFile:
             self.close()
             raise
         self._index = index
+        self._last = (-1, b"")
+
+    def leaves(self, first: int, end: int) -> bytes:
+        """Read a stretch of leaves, in one piece; the chunk read last is kept.
+
+        Args:
+            first: Number of the first.
+            end: Number after the last.
+
+        Returns:
+            32 bytes for each.
+
+        Raises:
+            TamperedError: They are not what the index says.
+        """
+        parts = []
+        for number in range(first // CHUNK, -(-end // CHUNK)):
+            if number != self._last[0]:
+                self._last = (number, self.chunk(number))
+            base = number * CHUNK
+            parts.append(self._last[1][max(first - base, 0) * SIZE : (end - base) * SIZE])
+        return b"".join(parts)
 
     def chunk(self, number: int) -> bytes:
         """Read one chunk's leaves, in one piece.

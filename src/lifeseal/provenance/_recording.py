@@ -13,7 +13,7 @@ import attrs
 
 from lifeseal._io import DiskSource, Progress, ProgressCallback
 from lifeseal.errors import FormatError
-from lifeseal.provenance._entries import FileRecords, RecordedFile, SetRoot
+from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
 from lifeseal.provenance._formats import cut, is_plain_lines
 from lifeseal.provenance._keys import LeafKey, leaves_of
 from lifeseal.provenance._leaves import SIZE, LeafFile, LeafWriter, index_entry, leaves_name, split
@@ -97,25 +97,25 @@ def record_file(source: DiskSource, name: str, form: str, how: How, tick: Tick) 
         LimitError: A record is too large.
         OSError: It cannot be read, or the leaf file cannot be written.
     """
-    hasher, leaves = hashlib.sha256(), leaves_of(how.leaf_key)
+    hasher, leaves, columns = hashlib.sha256(), leaves_of(how.leaf_key), list[Column]()
 
     def take(data: bytes) -> None:
         hasher.update(data)
         tick(len(data))
 
     with source.open(name) as reader, LeafWriter.create(how.folder) as writer:
-        for batch in cut(form, reader, f"{source.where}: {name!r}", take=take):
+        for batch in cut(form, reader, f"{source.where}: {name!r}", take=take, columns=columns):
             offsets = chunk_offsets(batch, writer.room())
             writer.add(leaves(batch[0]), offsets)
-    return RecordedFile(path=name, size=reader.size, sha256=hasher.digest(), records=_records(form, writer, how))
+    return RecordedFile(path=name, size=reader.size, sha256=hasher.digest(), records=_records(form, writer, how, columns))
 
 
-def _records(form: str, writer: LeafWriter, how: How) -> FileRecords:
+def _records(form: str, writer: LeafWriter, how: How, columns: Sequence[Column] = ()) -> FileRecords:
     set_root = None
     if how.sets:
         with LeafFile(how.folder / leaves_name(writer.digest), count=writer.count, digest=writer.digest) as found:
             set_root = sorted_root(found)
-    return FileRecords(format=form, count=writer.count, root=writer.root, leaves=writer.digest, set_root=set_root)
+    return FileRecords(format=form, count=writer.count, root=writer.root, leaves=writer.digest, set_root=set_root, columns=tuple(columns))
 
 
 def sorted_root(leaves: LeafFile) -> SetRoot:

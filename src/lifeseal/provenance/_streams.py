@@ -100,12 +100,13 @@ class View(io.RawIOBase):
         """Tell the place."""
         return self._at
 
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - as the base class has it
-        """Fill a buffer from the place on."""
-        with memoryview(buffer) as view, view.cast("B") as flat:
-            count = self._reader.readinto(flat, self._at) if len(flat) else 0
+    def read(self, size: int = -1, /) -> bytes:
+        """Return bytes from the place on, however many there are: a size that a file claims is not believed."""
+        there = max(self._reader.size - self._at, 0)
+        data = bytearray(there if size < 0 else min(size, there))
+        count = self._reader.readinto(memoryview(data), self._at) if data else 0
         self._at += count
-        return count
+        return bytes(data[:count])
 
 
 def decompressed(raw: Raw, compression: str, where: str) -> Stream:
