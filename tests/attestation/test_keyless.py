@@ -15,12 +15,15 @@ from pathlib import Path
 import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from sigstore.verify import Verifier
 from tests.support.forged import forged
 
 from lifeseal import signing, testing
+from lifeseal._io import require
 from lifeseal.attestation import (
     Bundle,
     KeySigner,
+    PolicyFile,
     Purpose,
     SigstoreSigner,
     SigstoreTrust,
@@ -147,6 +150,35 @@ def test_both_identity_and_issuer_must_be_the_very_ones(deployment, rekor, who):
     bundle = signed(deployment, rekor)
     assert check(bundle, deployment)
     refused(bundle, deployment, PolicyError, "the policy trusts exactly", **who)
+
+
+def test_a_certificate_that_states_two_issuers_is_neithers(deployment):
+    class Torn(Fulcio):
+        newer = "https://second.example.org"
+
+        def issue(self, public, identity, issuer, **how):
+            from unittest import mock
+
+            core = mock.Mock(wraps=require("asn1crypto.core", extra="testing"))
+            core.UTF8String = lambda _: require("asn1crypto.core", extra="testing").UTF8String(self.newer)
+            with mock.patch("lifeseal.testing._fulcio.require", return_value=core):
+                return super().issue(public, identity, issuer, **how)
+
+    torn = Torn(deployment.oidc)
+    for name in ("root", "authority", "ct_key"):
+        setattr(torn, name, getattr(deployment.fulcio, name))
+    bundle = made(deployment, fulcio=torn)
+    refused(bundle, deployment, PolicyError, "'https://second.example.org'; the policy trusts exactly")
+    refused(bundle, deployment, PolicyError, "the policy trusts exactly", issuer=torn.newer)
+    torn.newer = deployment.oidc.url
+    assert check(made(deployment, fulcio=torn), deployment)
+
+
+def test_what_sigstore_verified_must_be_what_was_read(deployment, monkeypatch):
+    bundle = made(deployment)
+    verify = Verifier.verify_dsse
+    monkeypatch.setattr(Verifier, "verify_dsse", lambda self, inner, policy: (verify(self, inner, policy)[0], b"other"))
+    refused(bundle, deployment, SignatureError, "is over another payload")
 
 
 @pytest.mark.parametrize("text", ["", " a@example.org", "a@example.org ", "a@example.org\n", "a@exa\u200bmple.org", "a\0b"])
@@ -308,6 +340,41 @@ def test_the_earliest_believed_time_is_reported(deployment):
     assert info.notes[2].startswith("timestamp 1 was ignored: ")
 
 
+def test_a_time_that_nobody_signed_is_not_reported(deployment):
+    bundle = made(deployment, 2)
+    time_ = check(bundle, deployment).time
+    assert check(changed(bundle, time=1), deployment).time == time_
+
+
+def with_window(deployment, start, end):
+    document = json.loads(deployment.trusted_root())
+    document["timestampAuthorities"][0]["validFor"] = {"start": start.isoformat(), "end": end.isoformat()}
+    return TrustedIdentity(ME, deployment.oidc.url, SigstoreTrust.from_bytes(json.dumps(document).encode()))
+
+
+def test_a_timestamp_counts_only_while_the_trust_vouches_for_its_authority(deployment):
+    now = dt.datetime.now(dt.UTC)
+    open_, over = with_window(deployment, now - DAY, now + DAY), with_window(deployment, now - 2 * DAY, now - DAY)
+    later = with_window(deployment, now + DAY, now + 2 * DAY)
+    one, two = made(deployment, 1, logged=now + MINUTE), made(deployment, 2)
+    assert open_.check((two,), purpose=Purpose.MODEL)
+    assert open_.check((one,), purpose=Purpose.MODEL).time < now + MINUTE / 2
+    for policy in (over, later):
+        with pytest.raises(SignatureError, match="verified time"):
+            policy.check((two,), purpose=Purpose.MODEL)
+        info = policy.check((one,), purpose=Purpose.MODEL)
+        assert info.time > now + MINUTE / 2
+        assert info.notes[-1] == "timestamp 0 was ignored: no authority of the trust given"
+
+
+def test_every_timestamp_believed_must_lie_in_the_certificates_time(deployment):
+    late = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer, clock=lambda: dt.datetime.now(dt.UTC) + DAY)
+    assert check(made(deployment, 2, stamped=(deployment.tsa, testing.Tsa())), deployment)
+    refused(made(deployment, 2, stamped=(deployment.tsa, late)), deployment, SignatureError, "certificate")
+    twice = made(deployment, 2)
+    refused(attrs.evolve(twice, timestamps=twice.timestamps * 2), deployment, SignatureError, "duplicate timestamp found")
+
+
 MATERIAL = "verificationMaterial"
 
 
@@ -336,6 +403,7 @@ def edited(bundle, change):
         (lambda m: m["tlogEntries"][0].update(logIndex="01"), "a decimal number in a string"),
         (lambda m: m["tlogEntries"][0].update(logIndex="\u0661"), "a decimal number in a string"),
         (lambda m: m["tlogEntries"][0].update(logIndex="18446744073709551615"), "a decimal number in a string"),
+        (lambda m: m["tlogEntries"][0].update(integratedTime="253402300800"), "a decimal number in a string"),
         (lambda m: m["tlogEntries"][0]["inclusionProof"].update(hashes=[""] * 65), "limit of 64"),
         (lambda m: m["tlogEntries"][0]["inclusionProof"].update(hashes=[1]), "strings were expected"),
         (lambda m: m["certificate"].update(rawBytes="A" * (400 << 10)), "limit of 262144"),
@@ -371,9 +439,8 @@ def test_every_changed_byte_is_refused_or_changes_nothing_that_counts(deployment
         assert read.material.certificate == bundle.material.certificate
         if read.timestamps == bundle.timestamps:
             accepted += 1
-        else:  # the log's own time is enough, and the other is reported
-            assert rekor == 1
-            assert info.notes[-1].startswith("timestamp 0 was ignored") or info.time == control.time
+        else:  # the log's own time is enough, and the other is reported; or the bit is one that nobody signs
+            assert info.time == control.time or (rekor == 1 and info.notes[-1].startswith("timestamp 0 was ignored"))
     assert accepted * step < len(data) // 50
 
 
@@ -466,6 +533,8 @@ def without(name):
         (lambda d: d.pop("trustedRoot"), "'trustedRoot' is missing"),
         (lambda d: d.update(trustedRoot=3), "a trust configuration that sigstore can use was expected"),
         (lambda d: d["signingConfig"].update(rekorTlogUrls=[]), "No valid Rekor transparency log"),
+        (lambda d: d["trustedRoot"]["tlogs"][0]["publicKey"]["validFor"].pop("start"), "that sigstore can use"),
+        (lambda d: d["trustedRoot"]["timestampAuthorities"][0]["certChain"].update(certificates=[]), "missing a certificate"),
         (lambda d: d["trustedRoot"].update(mediaType="application/vnd.dev.sigstore.trustedroot.v9"), "that sigstore can use"),
     ],
 )
@@ -637,3 +706,74 @@ def test_a_token_is_read_from_a_file(deployment, tmp_path):
     (tmp_path / "token").write_text("é")
     with pytest.raises(FormatError, match="token: an identity token was expected"):
         SigstoreSigner.from_token_file(deployment.trust(), tmp_path / "token")
+
+
+# --- In a policy file
+
+FILE = """
+schema = "lifeseal.policy/1"
+
+[signers.me]
+identity = "{identity}"
+issuer = "{issuer}"
+trust = "{trust}"
+{more}
+
+[[trust]]
+signers = ["me"]
+purposes = ["model"]
+subjects = ["*"]
+from = {start}
+until = {end}
+"""
+
+
+@pytest.fixture
+def policy_file(deployment, tmp_path):
+    (tmp_path / "root.json").write_bytes(deployment.trusted_root())
+
+    def load(**fields):
+        usual = {"identity": ME, "issuer": deployment.oidc.url, "trust": "root.json", "more": "", "start": "2020-01-01T00:00:00Z"}
+        (tmp_path / "p.toml").write_text(FILE.format(**{**usual, "end": "2090-01-01T00:00:00Z", **fields}))
+        return PolicyFile.load(tmp_path / "p.toml")
+
+    return load
+
+
+def test_a_policy_file_names_identities(deployment, policy_file, tmp_path):
+    bundle = made(deployment, 2)
+    info = policy_file().check((bundle,), purpose=Purpose.MODEL)
+    assert (info.kind, info.name) == ("identity", f"me ({ME})")
+    assert "by this machine's clock" not in str(info.notes)
+    assert policy_file(trust=tmp_path / "root.json").check((bundle,), purpose=Purpose.MODEL)
+    for other in ({"identity": "other@example.org"}, {"issuer": "https://issuer.example.org"}, {"trust": "public-good"}):
+        with pytest.raises(PolicyError, match="no clause of"):
+            policy_file(**other).check((bundle,), purpose=Purpose.MODEL)
+
+
+def test_a_policy_files_times_are_compared_with_the_proved_one(deployment, policy_file):
+    then = dt.datetime.now(dt.UTC) - DAY
+    bundle = made(deployment, start=then - MINUTE, logged=then, stamped=())
+    ended = (dt.datetime.now(dt.UTC) - DAY / 2).isoformat()
+    assert policy_file(end=ended).check((bundle,), purpose=Purpose.MODEL)
+    with pytest.raises(PolicyError, match="is trusted from"):
+        policy_file(end=ended).check((made(deployment),), purpose=Purpose.MODEL)
+
+
+@pytest.mark.parametrize(
+    ("fields", "because"),
+    [
+        ({"identity": "me@example.org "}, "signers.me.identity: identity= must be the exact text"),
+        ({"issuer": "issuer.example.org"}, "signers.me.issuer: issuer= must be the identity provider's URL"),
+        ({"trust": "p.toml"}, "p.toml"),
+        ({"trust": "../root.json"}, "signers.me.trust"),
+        ({"more": 'tsa = ["root.json"]'}, "tsa"),
+        ({"more": 'key = "k.pub"'}, "exactly one of key, roots, identity"),
+        ({"more": '[signers.twin]\nidentity = "release@example.org"\nissuer = "{issuer}"\ntrust = "root.json"'}, "this is signer 'me' again"),
+    ],
+)
+def test_a_policy_file_that_names_an_identity_wrongly_is_refused_at_its_place(deployment, policy_file, fields, because):
+    assert policy_file()
+    with pytest.raises(FormatError) as caught:
+        policy_file(**{name: text.replace("{issuer}", deployment.oidc.url) for name, text in fields.items()})
+    assert because in str(caught.value)

@@ -124,7 +124,7 @@ def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509
     from sigstore.models import Bundle as Inner
     from sigstore.verify import Verifier
 
-    broken = (Error, ValueError, KeyError, TypeError, AttributeError, ExtensionNotFound, InvalidSignature, UnsupportedAlgorithm)
+    broken = (Error, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, ExtensionNotFound, InvalidSignature, UnsupportedAlgorithm)
     try:
         inner = Inner.from_json(bundle.to_bytes())
     except broken as error:
@@ -179,7 +179,7 @@ def _times(bundle: Bundle, material: SigstoreMaterial, root: "TrustedRoot") -> t
         alone, reasons = attrs.evolve(bundle, timestamps=bundle.timestamps[index : index + 1]), ["no authority of the trust given"]
         for authority in root.get_timestamp_authorities():
             ders = [certificate.public_bytes(Encoding.DER) for certificate in authority.certificates(allow_expired=True)]
-            seen, ignored = attested_times(alone, ders)
+            seen, ignored = attested_times(alone, ders) if ders else ((), ())
             reasons += [text.partition(": ")[2] for text in ignored]
             start, end = authority.validity_period_start, authority.validity_period_end
             if seen and start <= seen[0].earliest and (end is None or seen[0].latest < end):

@@ -14,6 +14,7 @@ T = TypeVar("T")
 _MAX_HASHES = 64  # of an inclusion proof: a tree of 2^64 leaves
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 _MAX_NUMBER = 2**63 - 1
+_MAX_TIME = 253402300799  # the end of the year 9999
 
 
 @attrs.frozen(kw_only=True)
@@ -88,7 +89,7 @@ def read_entry(record: Record) -> LogEntry:
         log=_only(record, "logId", Record.take_base64, "keyId"),
         kind=kind.take_str("kind", max_length=64),
         version=kind.take_str("version", max_length=64),
-        time=_number(record, "integratedTime"),
+        time=_number(record, "integratedTime", high=_MAX_TIME),
         promise=_only(record, "inclusionPromise", Record.take_base64, "signedEntryTimestamp") if _there(record, "inclusionPromise") else b"",
         proof=_read_proof(record.take_record("inclusionProof")),
         body=record.take_base64("canonicalizedBody"),
@@ -153,11 +154,11 @@ def _string(value: object, where: str) -> str:
     return value
 
 
-def _number(record: Record, name: str) -> int:
+def _number(record: Record, name: str, *, high: int = _MAX_NUMBER) -> int:
     """Read a 64-bit number, which protobuf writes as a string; one that is not there is 0."""
     if not _there(record, name):
         return 0
     text = record.take_str(name, max_length=20)
-    if not _NUMBER.fullmatch(text) or int(text) > _MAX_NUMBER:
+    if not _NUMBER.fullmatch(text) or int(text) > high:
         raise FormatError(record.at(name), "a decimal number in a string was expected")
     return int(text)

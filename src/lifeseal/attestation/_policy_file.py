@@ -16,8 +16,10 @@ from lifeseal._io import MAX_TOML, StrPath, Table, checked_name, load_toml, pars
 from lifeseal.attestation._bundle import Bundle
 from lifeseal.attestation._certificates import TrustedCertificates
 from lifeseal.attestation._combine import any_of, threshold
+from lifeseal.attestation._identity import TrustedIdentity
 from lifeseal.attestation._keys import TrustedKey
 from lifeseal.attestation._policy import Policy, Purpose, SignerInfo, first_accepted
+from lifeseal.attestation._sigstore_trust import SigstoreTrust
 from lifeseal.attestation._statement import Statement
 from lifeseal.errors import FormatError, LifesealError, PolicyError, UntrustedError
 from lifeseal.principles import implements, note
@@ -25,6 +27,7 @@ from lifeseal.principles import implements, note
 POLICY_SCHEMA = "lifeseal.policy/1"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _ANY = "*"
+_PUBLIC_GOOD = "public-good"
 _MAX_LISTED = 1000
 _MAX_PATTERN = 4096
 _SHOWN = 5
@@ -222,6 +225,16 @@ def _certificates(entry: Table, folder: Path) -> Policy:
         return TrustedCertificates.from_files(roots, san=None if san == _ANY else san, tsa=tsa)
 
 
+def _identity(entry: Table, folder: Path) -> Policy:
+    identity, issuer, trust = (entry.take_str(name, max_length=_MAX_PATTERN) for name in ("identity", "issuer", "trust"))
+    with _named_by(entry.at("trust")):
+        config = SigstoreTrust.public_good() if trust == _PUBLIC_GOOD else SigstoreTrust.load(_place(trust, folder, where=entry.at("trust")))
+    try:
+        return TrustedIdentity(identity, issuer, config)
+    except ValueError as error:
+        raise FormatError(entry.at("issuer" if str(error).startswith("issuer") else "identity"), str(error)) from None
+
+
 def _authorities(entry: Table, folder: Path) -> Sequence[Path]:
     """Name the files of the timestamp authorities that a signer's timestamps may come from; none unless the entry says so."""
     return _files(entry, "tsa", folder) if "tsa" in entry else ()
@@ -242,7 +255,7 @@ def _named_by(place: str) -> Iterator[None]:
 
 
 # What defines a signer, and how it is read.
-_KINDS: Mapping[str, Callable[[Table, Path], Policy]] = {"key": _key, "roots": _certificates}
+_KINDS: Mapping[str, Callable[[Table, Path], Policy]] = {"key": _key, "roots": _certificates, "identity": _identity}
 
 
 def _read_clause(table: Table, signers: Mapping[str, Policy], used: set[str]) -> _Clause:
@@ -283,9 +296,11 @@ def _refuse_overlap(table: Table, names: Sequence[str], signers: Mapping[str, Po
 
 
 def _are_one(one: Policy, other: Policy) -> bool:
-    """Tell whether two entries name the same key, or the same certificates; authorities of their timestamps make no other signer."""
+    """Tell whether two entries name the same key, certificates or identity; whom their times are believed from makes no other signer."""
     if isinstance(one, TrustedCertificates) and isinstance(other, TrustedCertificates):
         return set(one.roots) == set(other.roots) and one.san == other.san
+    if isinstance(one, TrustedIdentity) and isinstance(other, TrustedIdentity):
+        return one.fingerprint == other.fingerprint
     return one == other
 
 

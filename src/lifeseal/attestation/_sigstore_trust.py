@@ -110,6 +110,7 @@ class SigstoreTrust:
         try:
             config = trust.for_sigstore()
             Verifier(trusted_root=config.trusted_root)
+            config.trusted_root.get_timestamp_authorities()
             if trust.signs:
                 _ = config.signing_config
         except (Error, ValueError, TypeError, KeyError) as error:
