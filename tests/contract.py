@@ -16,6 +16,7 @@ attestation.any_of(*policies)
 attestation.all_of(*policies)
 attestation.threshold(k, *policies)
 attestation.PolicyFile.load(path)
+attestation.Withdrawals.load(path, *, policy, seen=None)
 attestation.Waiver(covers, allows, reason, owner, expires, risk)
 signing.sign(model, *, signer, out=None, hash="sha256", shard_size=None, ignore=(), timestamp=None, digests=None, previous=None, executor=None, progress=None) -> Bundle
 signing.digest(model, *, files=None, hash="sha256", shard_size=None) -> Digests
@@ -55,14 +56,10 @@ disposal.plan(vault, names, *, request="") -> Plan
 disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 """
 
-WAITING = {
-    "signing.open_model": {"withdrawals"},
-    "signing.verify": {"withdrawals"},
-}
+WAITING = {}
 
 WAITING_WHOLE = (
     "attestation.MldsaSigner",
-    "attestation.Withdrawals",
     "serialization.convert",
     "provenance.record_training",
     "provenance.trace",

@@ -54,6 +54,7 @@ def test_accepts_a_certificate_under_the_root_and_one_between(curve):
         name="CN=signer",
         clause="certificate under 'CN=root'",
         notes=("revocation was not consulted: neither CRL nor OCSP",),
+        certificates=tuple(issued.certificate.fingerprint(hashes.SHA256()).hex() for issued in (leaf, middle, top)),
     )
     assert check(signed(top.issue("direct", curve=curve)), top).name == "CN=direct"
     assert Bundle.from_bytes(signed(leaf, middle).to_bytes()).material == CertificateMaterial(

@@ -30,13 +30,15 @@ from lifeseal.attestation import (
     Statement,
     Subject,
     TrustedIdentity,
+    Withdrawals,
+    WithdrawnSigner,
     all_of,
     any_of,
     open_statement,
     sign_statement,
     threshold,
 )
-from lifeseal.errors import CredentialError, FormatError, LifesealError, LimitError, PolicyError, SignatureError, StoreError
+from lifeseal.errors import CredentialError, FormatError, LifesealError, LimitError, PolicyError, SignatureError, StoreError, WithdrawnError
 from lifeseal.testing._fulcio import Fulcio
 from lifeseal.testing._server import Reply, serving
 from lifeseal.testing._signed import new_key
@@ -777,3 +779,13 @@ def test_a_policy_file_that_names_an_identity_wrongly_is_refused_at_its_place(de
     with pytest.raises(FormatError) as caught:
         policy_file(**{name: text.replace("{issuer}", deployment.oidc.url) for name, text in fields.items()})
     assert because in str(caught.value)
+
+
+def test_a_list_withdraws_an_identity_from_a_time_on(deployment, policy_file):
+    policy, bundle, now = policy_file(), made(deployment), dt.datetime.now(dt.UTC)
+    entry = WithdrawnSigner.of_identity(ME, deployment.oidc.url, since=now - DAY, reason="the account was taken over")
+    withdrawals = Withdrawals(name="w", number=1, issued=now - DAY, expires=now + DAY, signers=[entry])
+    with pytest.raises(WithdrawnError, match="the account was taken over"):
+        open_statement(bundle, policy=policy, purpose=Purpose.MODEL, withdrawals=withdrawals)
+    before = made(deployment, start=now - 2 * DAY - MINUTE, logged=now - 2 * DAY, stamped=())
+    assert open_statement(before, policy=policy, purpose=Purpose.MODEL, withdrawals=withdrawals)

@@ -175,7 +175,7 @@ class Stamped:
 
     times: tuple
 
-    def check(self, bundles, *, purpose):
+    def check(self, bundles, *, purpose, withdrawals=None):
         (bundle,) = bundles
         return SignerInfo(kind="key", fingerprint="f", key="k", name="n", time=self.times[bundle])
 

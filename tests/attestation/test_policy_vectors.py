@@ -35,7 +35,7 @@ def judge(policy, vector):
     if "signatures" not in vector:
         return ""
     bundles = [Bundle.load(HERE / name) for name in vector["signatures"]]
-    purpose = next(purpose for purpose in Purpose if purpose.label == vector["purpose"])
+    purpose = next(purpose for purpose in Purpose if purpose.word == vector["purpose"])
     return open_statement(bundles, policy=policy, purpose=purpose, where="bundle")[1].clause
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import datetime as dt
+import hashlib
 import json
 
 import attrs
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifeseal.attestation import FAULTS, Waiver, parse_time
+from lifeseal._io import canonical
+from lifeseal.attestation import FAULTS, Purpose, Statement, Subject, Waiver, Withdrawals, parse_time, sign_statement
 from lifeseal.errors import FormatError, LifesealError, LimitError, PolicyError
 
 DIGEST = "sha256:" + "ab" * 32
@@ -190,3 +192,62 @@ def test_a_file_of_version_1_stays_readable(waiver):
     wider = attrs.evolve(waiver, allows=["unsigned", "needs-trust"])
     assert Waiver.from_bytes(GOLDEN) == wider
     assert wider.to_bytes() == GOLDEN
+
+
+# Signed
+
+
+def signed(place, document, signer, *, name="A. Person", sha256=None, purpose=Purpose.WAIVER):
+    subject = Subject(name=name, sha256=hashlib.sha256(canonical(document)).digest() if sha256 is None else sha256)
+    sign_statement(Statement(subjects=(subject,), predicate_type=purpose.predicate_type, predicate=document), signer=signer).write(place)
+    return place
+
+
+def test_a_signed_waiver_comes_back_under_a_policy_that_trusts_its_signer(waiver, signer, stranger, tmp_path):
+    waiver.sign(signer).write(tmp_path / "w.sig")
+    assert Waiver.load(tmp_path / "w.sig", policy=signer.public) == waiver
+    with pytest.raises(PolicyError, match="another signer's"):
+        Waiver.load(tmp_path / "w.sig", policy=stranger.public)
+
+
+def test_where_a_policy_is_given_an_unsigned_waiver_does_not_count_and_without_one_a_signed_does_not(waiver, signer, tmp_path):
+    waiver.write(tmp_path / "w.json")
+    waiver.sign(signer).write(tmp_path / "w.sig")
+    assert Waiver.load(tmp_path / "w.json") == Waiver.load(tmp_path / "w.sig", policy=signer.public)
+    with pytest.raises(PolicyError, match=r"w\.json: this waiver is unsigned"):
+        Waiver.load(tmp_path / "w.json", policy=signer.public)
+    with pytest.raises(PolicyError, match=r"w\.sig: this waiver is signed; a policy must say whose signature counts"):
+        Waiver.load(tmp_path / "w.sig")
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "said"),
+    [
+        ({"name": "B. Person"}, FormatError, "'subject': the owner 'A. Person' was expected, not 'B. Person'"),
+        ({"sha256": bytes(32)}, FormatError, "'subject': one subject with the digest of the predicate was expected"),
+        ({"purpose": Purpose.MODEL}, PolicyError, "signed for another use"),
+        ({"purpose": Purpose.WITHDRAWAL_LIST}, PolicyError, "signed for another use"),
+    ],
+)
+def test_refuses_a_signature_that_is_about_something_else(waiver, signer, tmp_path, how, error, said):
+    document = json.loads(waiver.to_bytes())
+    assert Waiver.load(signed(tmp_path / "w.sig", document, signer), policy=signer.public) == waiver
+    with pytest.raises(error) as caught:
+        Waiver.load(signed(tmp_path / "w.sig", document, signer, **how), policy=signer.public)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_refuses_a_signed_waiver_that_is_not_of_the_form(fault, waiver, signer, tmp_path):
+    fields, where = FAULTY[fault]
+    document = json.loads(changed(waiver, **fields))
+    owner = document["owner"] if isinstance(document.get("owner"), str) else "A. Person"
+    with pytest.raises(FormatError) as caught:
+        Waiver.load(signed(tmp_path / "w.sig", document, signer, name=owner), policy=signer.public)
+    assert where in str(caught.value)
+
+
+def test_a_waiver_cannot_pass_for_a_list_nor_a_list_for_a_waiver(waiver, signer, tmp_path):
+    waiver.sign(signer).write(tmp_path / "w.sig")
+    with pytest.raises(PolicyError, match="signed for another use"):
+        Withdrawals.load(tmp_path / "w.sig", policy=signer.public)

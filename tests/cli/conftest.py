@@ -56,7 +56,7 @@ def process():
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """A key pair, a signed model, a signed dataset manifest, a vault with an erased asset, its certificate, a log and a waiver."""
+    """A key pair, a signed model, a signed dataset manifest, a vault with an erased asset, its certificate, a log, a waiver, withdrawals."""
     home = tmp_path_factory.mktemp("made")
     (home / "model").mkdir()
     (home / "model" / "config.json").write_text("{}")
@@ -80,6 +80,8 @@ def made(tmp_path_factory):
         ("vault", "seal", home / "model", "--name", "live", *vault),
         (*dispose, "--out", home / "old.cert"),
         ("waiver", "new", "--covers", "sha256:" + "a" * 64, "--allow", "unsigned", *text, "--out", home / "w.json"),
+        ("withdraw", "new", "--list", "acme", "--expires", "2999-12-31T23:59:59Z", "--out", home / "l.json"),
+        ("withdraw", "sign", home / "l.json", "--key", home / "k.key", "--out", home / "l.sig"),
     ]
     for command in commands:
         assert _run([str(word) for word in (*command, "-q")]) == 0, command

@@ -17,6 +17,12 @@ CALLS = {
     "verify key": lambda home, odd: ("verify", home / "model", "--key", odd),
     "verify signature": lambda home, odd: ("verify", home / "model", "--key", home / "k.pub", "--signature", odd),
     "verify waiver": lambda home, odd: ("verify", home / "model", "--key", home / "k.pub", "--waiver", odd),
+    "verify policy": lambda home, odd: ("verify", home / "model", "--policy", odd),
+    "verify withdrawals": lambda home, odd: ("verify", home / "model", "--key", home / "k.pub", "--withdrawals", odd),
+    "verify state": lambda home, odd: ("verify", home / "model", "--key", home / "k.pub", "--withdrawals", home / "l.sig", "--state", odd),
+    "waiver sign": lambda home, odd: ("waiver", "sign", odd, "--key", home / "k.key", "--out", home / "new.sig"),
+    "withdraw add": lambda home, odd: ("withdraw", "add", odd, "--expires", "2999-01-01T00:00:00Z"),
+    "withdraw sign": lambda home, odd: ("withdraw", "sign", odd, "--key", home / "k.key", "--out", home / "new.sig"),
     "sign": lambda home, odd: ("sign", odd, "--key", home / "k.key"),
     "sign key": lambda home, odd: ("sign", home / "model", "--key", odd),
     "scan": lambda home, odd: ("scan", odd),
@@ -33,6 +39,16 @@ CALLS = {
     "vault root": lambda home, odd: ("vault", "list", "--vault", home / "vault", "--root", f"file:{odd}"),
     "config": lambda home, odd: ("vault", "list", "--vault", home / "vault", "--config", odd),
 }
+POLICY = """\
+schema = "lifeseal.policy/1"
+signers.release.key = "k.pub"
+[[trust]]
+signers = ["release"]
+purposes = ["model"]
+subjects = ["*"]
+from = 2000-01-01T00:00:00Z
+until = 2999-12-31T23:59:59Z
+"""
 # The few that may answer otherwise than 2: another kind of no, or yes.
 OTHER = {
     ("verify", "empty folder"): 1,  # it is unsigned
@@ -49,6 +65,7 @@ OTHER = {
     ("inspect", "empty file"): 0,
     ("inspect", "random bytes"): 0,
     ("vault root", "missing"): 3,
+    ("verify state", "empty folder"): 0,
 }
 IS_ROOT = os.geteuid() == 0
 KINDS = ("missing", "empty folder", "empty file", "random bytes", "socket", "fifo", "device", "dangling link")
@@ -97,6 +114,12 @@ def test_the_controls_of_the_matrix_answer_yes(cli, home):
         "verify key": home / "k.pub",
         "verify signature": home / "model/model.sig",
         "verify waiver": home / "w.json",
+        "verify policy": home / "p.toml",
+        "verify withdrawals": home / "l.sig",
+        "verify state": home / "seen",
+        "waiver sign": home / "w.json",
+        "withdraw add": home / "l.json",
+        "withdraw sign": home / "l.json",
         "sign": home / "model",
         "sign key": home / "k.key",
         "scan": home / "model/config.json",
@@ -113,6 +136,8 @@ def test_the_controls_of_the_matrix_answer_yes(cli, home):
         "vault root": home / "root",
         "config": home / "config.toml",
     }
+    (home / "seen").mkdir()
+    (home / "p.toml").write_text(POLICY)
     (home / "config.toml").write_text(f'[roots]\n"{home}/vault" = "file:{home}/root"\n')
     assert {call: cli(*CALLS[call](home, good[call])).code for call in CALLS} == dict.fromkeys(CALLS, 0)
 
@@ -175,7 +200,7 @@ def test_a_file_whose_name_is_not_utf8(process, home):
         assert "the name is not UTF-8" in answer.err + answer.out
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if call != "vault list"])
+@pytest.mark.parametrize("call", [call for call in CALLS if call not in {"vault list", "verify state"}])
 def test_a_file_that_may_not_be_read(home, call):
     odd = home / "odd thing"
     odd.write_bytes(b"secret")
@@ -236,6 +261,9 @@ def test_every_bit_of_a_bundle_counts(home, capsys):
     ("name", "call"),
     [
         ("w.json", "verify waiver"),
+        ("l.sig", "verify withdrawals"),
+        ("l.json", "withdraw sign"),
+        ("p.toml", "verify policy"),
         ("old.cert", "certificate verify"),
         ("d.json", "data verify"),
         ("events.jsonl", "log verify"),
@@ -244,6 +272,7 @@ def test_every_bit_of_a_bundle_counts(home, capsys):
 )
 def test_flipped_bits_of_other_files_never_escape_as_a_traceback(home, capsys, name, call):
     place = home / name
+    (home / "p.toml").write_text(POLICY)
     good = place.read_bytes()
     words = [str(word) for word in CALLS[call](home, place)]
     for position, bit, changed in flips(good):

@@ -17,6 +17,10 @@ def waiver_command(out, *more):
     return ("waiver", "new", "--covers", "sha256:" + "a" * 64, "--allow", "unsigned", *text, "--out", out, *more)
 
 
+def withdraw_command(out):
+    return ("withdraw", "new", "--list", "acme", "--expires", "2999-12-31T23:59:59Z", "--out", out)
+
+
 def working(home):
     """One call of each command that answers yes, by schema."""
     root = ("--root", f"file:{home}/root")
@@ -43,6 +47,10 @@ def working(home):
         "dispose": ("dispose", "live", *vault, *end),
         "certificate-verify": ("certificate", "verify", home / "old.cert", "--key", home / "k.pub", *vault),
         "waiver-new": waiver_command(home / "new.waiver"),
+        "waiver-sign": ("waiver", "sign", home / "w.json", "--key", home / "k.key", "--out", home / "w.sig"),
+        "withdraw-new": withdraw_command(home / "new.list"),
+        "withdraw-add": ("withdraw", "add", home / "l.json", "--digest", "sha256:" + "a" * 64, "--reason", "r"),
+        "withdraw-sign": ("withdraw", "sign", home / "l.json", "--key", home / "k.key", "--out", home / "new.sig"),
         "principles": ("principles", "--coverage"),
         "log-verify": ("log", "verify", home / "events.jsonl"),
         "log-rotate": ("log", "rotate", home / "events.jsonl", "--to", home / "older.jsonl"),
@@ -79,6 +87,10 @@ def failing(home):
         "dispose": (4, ("dispose", "old", *vault, *end)),
         "certificate-verify": (1, ("certificate", "verify", home / "d.json.sig", "--key", home / "k.pub")),
         "waiver-new": (2, waiver_command(home / "w.json")),
+        "waiver-sign": (2, ("waiver", "sign", home / "w.json", "--key", home / "k.pub", "--out", home / "w.sig")),
+        "withdraw-new": (2, withdraw_command(home / "l.json")),
+        "withdraw-add": (2, ("withdraw", "add", home / "l.json", "--digest", "sha256:" + "a" * 64)),
+        "withdraw-sign": (2, ("withdraw", "sign", home / "l.sig", "--key", home / "k.key", "--out", home / "new.sig")),
         "principles": (2, ("principles", "--nonsense")),
         "log-verify": (1, ("log", "verify", home / "events.jsonl", "--head", "0" * 64)),
         "log-rotate": (2, ("log", "rotate", home / "events.jsonl", "--to", home / "k.key")),

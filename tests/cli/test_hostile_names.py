@@ -87,9 +87,23 @@ def test_a_certificate_and_a_waiver(cli, home):
     answers += [cli("certificate", "verify", out, "--key", home / "k.pub"), cli("inspect", out)]
     text = ("--reason", NAME, "--owner", NAME, "--risk", NAME, "--expires", "2999-12-31T23:59:59Z")
     answers += [cli("waiver", "new", "--covers", "sha256:" + "a" * 64, "--allow", "unsigned", *text, "--out", home / "n.waiver")]
-    answers += [cli("inspect", home / "n.waiver")]
-    assert [answer.code for answer in answers] == [0] * 5
+    answers += [cli("inspect", home / "n.waiver"), cli("waiver", "sign", home / "n.waiver", "--key", home / "k.key", "--out", home / "n.sig")]
+    answers += [cli("inspect", home / "n.sig")]
+    assert [answer.code for answer in answers] == [0] * 7
     assert all(safe(answer.out) for answer in answers)
+
+
+def test_a_list_of_withdrawals_and_a_policy(cli, home):
+    end = ("--expires", "2999-12-31T23:59:59Z")
+    answers = [cli("withdraw", "new", "--list", NAME, *end, "--out", home / "n.json")]
+    answers += [cli("withdraw", "add", home / "n.json", "--key", home / "k.pub", "--since", "2020-01-01T00:00:00Z", "--reason", NAME)]
+    answers += [cli("withdraw", "sign", home / "n.json", "--key", home / "k.key", "--out", home / "n.sig"), cli("inspect", home / "n.json")]
+    assert [answer.code for answer in answers] == [0] * 4
+    answers += [cli("verify", home / "model", "--key", home / "k.pub", "--withdrawals", home / "n.sig")]
+    (home / "p.toml").write_text('schema = "lifeseal.policy/1"\n' + json.dumps(NAME) + ' = "' + json.dumps(NAME)[1:-1] + '"\n')
+    answers += [cli("verify", home / "model", "--policy", home / "p.toml")]
+    assert [answer.code for answer in answers[4:]] == [1, 2]
+    assert all(safe(answer.out) and safe(answer.err) for answer in answers)
 
 
 def test_words_of_the_command_line_itself(cli, home):

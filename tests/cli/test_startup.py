@@ -7,8 +7,23 @@ import sys
 import pytest
 
 HEAVY = {"attr", "attrs", "cryptography", "rich", "sigstore", "numpy", "blake3", "torch", "huggingface_hub"}
-GROUPS = {"vault", "data", "certificate", "waiver", "log"}
-COMMANDS = ["keygen", "sign", "verify", "inspect", "scan", "data", "vault", "dispose", "certificate", "waiver", "principles", "log", "run"]
+GROUPS = {"vault", "data", "certificate", "waiver", "withdraw", "log"}
+COMMANDS = [
+    "keygen",
+    "sign",
+    "verify",
+    "inspect",
+    "scan",
+    "data",
+    "vault",
+    "dispose",
+    "certificate",
+    "waiver",
+    "withdraw",
+    "principles",
+    "log",
+    "run",
+]
 
 
 def loaded(*arguments):

@@ -7,6 +7,7 @@ A new operation is one entry of `OPERATIONS`: the state before, the act, and wha
 import contextlib
 import datetime as dt
 import functools
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from unittest import mock
 from crash.harness import Operation
 from lifeseal import attestation, evidence, provenance, signing
 from lifeseal._io import _durable
-from lifeseal.errors import DigestMismatchError, FormatError
+from lifeseal.errors import DigestMismatchError, FormatError, RolledBackError
 from lifeseal.principles import Event
 from lifeseal.provenance import _leaves
 
@@ -195,6 +196,39 @@ def _check_dataset(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT
 
 _DESCRIPTION = provenance.Description(name="d", source="s", obtained=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), licence="MIT")
 
+_LISTS = [
+    attestation.Withdrawals(name="acme", number=number, issued=_DESCRIPTION.obtained, expires=_DESCRIPTION.obtained.replace(year=2999))
+    for number in (1, 2, 3)
+]
+
+
+def _prepare_lists(folder: Path) -> None:
+    """Three lists, the first of which has been seen."""
+    attestation.generate_key(folder / "key")
+    (folder / "seen").mkdir()
+    for made in _LISTS:
+        made.sign(attestation.KeySigner.from_file(folder / "key.key")).write(folder / f"list-{made.number}")
+    _see(folder, 1)
+
+
+def _see(folder: Path, *numbers: int) -> None:
+    policy = attestation.TrustedKey.from_file(folder / "key.pub")
+    for number in numbers:
+        attestation.Withdrawals.load(folder / f"list-{number}", policy=policy, seen=folder / "seen")
+
+
+def _check_seen(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    (memory,) = (folder / "seen").glob("*.json")
+    number = json.loads(memory.read_bytes())["number"]
+    if number not in {1, 2, 3} or (acknowledged and number != 3):
+        return f"number {number} is remembered"
+    _see(folder, 3)
+    with contextlib.suppress(RolledBackError):
+        _see(folder, 2)
+        return "an older list passes"
+    return None
+
+
 REPLACE = replacement("replace", _durable.replace)
 
 OPERATIONS = (
@@ -216,6 +250,7 @@ OPERATIONS = (
     Operation(name="sign", prepare=_prepare_signed, run=_sign, check=_check_signed, next_write=_sign),
     Operation(name="keygen", prepare=lambda _: None, run=lambda folder: attestation.generate_key(folder / "key"), check=_check_key),
     Operation(name="record-data", prepare=_prepare_dataset, run=_dataset, check=_check_dataset, next_write=_dataset),
+    Operation(name="see-list", prepare=_prepare_lists, run=lambda folder: _see(folder, 2, 3), check=_check_seen),
     Operation(name="log-intent", prepare=lambda folder: _log(folder, 1), run=lambda folder: _log(folder, 2, 3), check=_check_events),
     Operation(name="log-rotate", prepare=lambda folder: _log(folder, 1), run=_rotate, check=_check_rotated),
 )

@@ -33,7 +33,10 @@ def test_a_signed_folder_verifies_and_reads_as_it_was(model, signer, policy):
     assert (report.files, report.size, report.hash) == (len(FILES), sum(map(len, FILES.values())), "sha256")
     name = f"key {policy.fingerprint[:12]}"
     assert report.signer == SignerInfo(kind="key", fingerprint=policy.fingerprint, key=policy.fingerprint, name=name, clause=name)
-    assert report.not_covered == ("left out, whatever lies there: .git, .gitattributes, .github, .gitignore, model.sig",)
+    assert report.not_covered == (
+        "no withdrawal list was consulted",
+        "left out, whatever lies there: .git, .gitattributes, .github, .gitignore, model.sig",
+    )
     assert (report.waiver, report.unsigned) == (None, ())
     assert report.ignored == (".git", ".gitattributes", ".github", ".gitignore", "model.sig")
     assert Bundle.load(model / "model.sig") == bundle

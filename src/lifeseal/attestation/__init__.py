@@ -22,7 +22,8 @@ from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, Ti
 from lifeseal.attestation._policy_file import PolicyFile
 from lifeseal.attestation._sigstore_trust import SigstoreTrust
 from lifeseal.attestation._statement import Statement, Subject, parse_digest
-from lifeseal.attestation._waiver import FAULTS, Fault, Waiver, parse_time
+from lifeseal.attestation._waiver import FAULTS, Fault, Waiver, format_time, parse_time
+from lifeseal.attestation._withdrawals import SignerKind, Withdrawals, WithdrawnArtefact, WithdrawnSigner
 
 __all__ = [
     "FAULTS",
@@ -42,6 +43,7 @@ __all__ = [
     "Purpose",
     "Signer",
     "SignerInfo",
+    "SignerKind",
     "SigstoreMaterial",
     "SigstoreSigner",
     "SigstoreTrust",
@@ -53,8 +55,12 @@ __all__ = [
     "TrustedIdentity",
     "TrustedKey",
     "Waiver",
+    "Withdrawals",
+    "WithdrawnArtefact",
+    "WithdrawnSigner",
     "all_of",
     "any_of",
+    "format_time",
     "generate_key",
     "open_statement",
     "pae",

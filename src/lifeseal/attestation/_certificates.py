@@ -12,7 +12,7 @@ import attrs
 from lifeseal._io import StrPath
 from lifeseal.attestation._bundle import MAX_DERS, Bundle, CertificateMaterial, KeyMaterial
 from lifeseal.attestation._keys import KeySigner, TrustedKey, checked_curve, verifies
-from lifeseal.attestation._paths import common_name, find_path, load_der, read_certificates
+from lifeseal.attestation._paths import common_name, find_path, fingerprint_of, load_der, read_certificates
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._timestamps import Attested, attested_times, check_authorities, read_authorities
 from lifeseal.errors import CredentialError, FormatError, LimitError, PolicyError, SignatureError
@@ -21,6 +21,8 @@ from lifeseal.principles import implements, note
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
+
+    from lifeseal.attestation._withdrawals import Withdrawals
 
 _NO_REVOCATION = "revocation was not consulted: neither CRL nor OCSP"
 
@@ -159,12 +161,13 @@ class TrustedCertificates:
         found = tuple(dict.fromkeys(der for path in roots for der in read_certificates(path)))
         return cls(found, san=san, at=at, tsa=read_authorities(tsa))
 
-    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose, withdrawals: "Withdrawals | None" = None) -> SignerInfo:
         """Verify a signature under a certificate that leads to one of the roots.
 
         Args:
             bundles: Signatures over one payload; one of them must be of such a certificate.
             purpose: For the message; the roots are trusted for the kind that the call asks for.
+            withdrawals: Signers whose signatures do not count.
 
         Returns:
             The signer.
@@ -173,8 +176,9 @@ class TrustedCertificates:
             FormatError: A certificate cannot be read.
             PolicyError: It was signed otherwise, or the certificate is not trusted, not valid then, or not for signing.
             SignatureError: The signature does not verify.
+            WithdrawnError: The signer was withdrawn.
         """
-        return first_accepted(bundles, lambda bundle: self._check(bundle, purpose))
+        return first_accepted(bundles, lambda bundle: self._check(bundle, purpose), withdrawals=withdrawals)
 
     def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
         material = bundle.material
@@ -187,7 +191,7 @@ class TrustedCertificates:
             raise SignatureError(f"the signature of this {purpose.label} does not verify under its certificate: changed after signing")
         times, notes = attested_times(bundle, self.tsa)
         path, seen = self._path(chain, times, notes)
-        fingerprint = hashlib.sha256(material.certificates[0]).hexdigest()
+        fingerprint = fingerprint_of(path[0])
         clause = f"certificate under {common_name(path[-1])!r}" + (f", named {self.san!r}" if self.san else "")
         clause += f", valid when it was timestamped, {seen.latest.isoformat()}" if seen else ""
         return SignerInfo(
@@ -198,6 +202,7 @@ class TrustedCertificates:
             time=times[0].latest if times else None,
             clause=clause,
             notes=(_NO_REVOCATION, *notes),
+            certificates=tuple(fingerprint_of(certificate) for certificate in path),
         )
 
     def _path(

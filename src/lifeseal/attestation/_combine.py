@@ -2,12 +2,16 @@
 """Policies made of policies."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
 from lifeseal.attestation._bundle import Bundle
 from lifeseal.attestation._policy import Policy, Purpose, SignerInfo
 from lifeseal.errors import PolicyError, UntrustedError
+
+if TYPE_CHECKING:
+    from lifeseal.attestation._withdrawals import Withdrawals
 
 _SHOWN = 5
 
@@ -72,9 +76,9 @@ class _Combined:
         if not 1 <= self.needed <= len(self.policies):
             raise ValueError(f"{self.word}: at least one policy is needed, and a threshold from 1 to their number, not {self.needed}")
 
-    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose, withdrawals: "Withdrawals | None" = None) -> SignerInfo:
         reasons: list[str] = []
-        accepted = [self._accepted(policy, bundles, purpose, reasons) for policy in self.policies]
+        accepted = [self._accepted(policy, bundles, purpose, withdrawals, reasons) for policy in self.policies]
         counted = _matched(accepted) if self.distinct else [signers[0] for signers in accepted if signers]
         if len(counted) < self.needed:
             more = f" and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
@@ -82,12 +86,14 @@ class _Combined:
             raise PolicyError(f"{self.word}: {self.needed} of {len(self.policies)} wanted, {len(counted)} found: {why}{more}")
         return _joined(counted[: self.needed], f"{self.word} {self.needed} of {len(self.policies)}")
 
-    def _accepted(self, policy: Policy, bundles: Sequence[Bundle], purpose: Purpose, reasons: list[str]) -> list[SignerInfo]:
+    def _accepted(
+        self, policy: Policy, bundles: Sequence[Bundle], purpose: Purpose, withdrawals: "Withdrawals | None", reasons: list[str]
+    ) -> list[SignerInfo]:
         """List the signers that a policy accepts; one by one where they are to be told apart."""
         found = []
         for tried in [(bundle,) for bundle in bundles] if self.distinct else [bundles]:
             try:
-                found.append(policy.check(tried, purpose=purpose))
+                found.append(policy.check(tried, purpose=purpose, withdrawals=withdrawals))
             except UntrustedError as error:
                 reasons.append(str(error))
         return found

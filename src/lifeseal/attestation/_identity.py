@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cryptography import x509
     from sigstore.models import TrustedRoot
 
+    from lifeseal.attestation._withdrawals import Withdrawals
+
 _ISSUER, _ISSUER_V2, _USERNAME = (f"1.3.6.1.4.1.57264.1.{number}" for number in (1, 8, 7))
 _NOTES = (
     "revocation was not consulted: the certificate lives for minutes, and the log proves that it was used then",
@@ -45,23 +47,20 @@ class TrustedIdentity:
     trust: SigstoreTrust
 
     def __attrs_post_init__(self) -> None:
-        for name, value in (("identity", self.identity), ("issuer", self.issuer)):
-            if not value or " " in value or not value.isprintable():
-                raise ValueError(f"{name}= must be the exact text, without spaces, not {value[:120]!r}")
-        if not self.issuer.startswith(("https://", "http://")):
-            raise ValueError(f"issuer= must be the identity provider's URL, not {self.issuer[:120]!r}")
+        identity_fingerprint(self.identity, self.issuer)
 
     @property
     def fingerprint(self) -> str:
         """What stands for this identity where a key's fingerprint would: hexadecimal SHA-256 of issuer, a line feed, identity."""
-        return hashlib.sha256(f"{self.issuer}\n{self.identity}".encode()).hexdigest()
+        return identity_fingerprint(self.identity, self.issuer)
 
-    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose, withdrawals: "Withdrawals | None" = None) -> SignerInfo:
         """Verify a signature of this identity.
 
         Args:
             bundles: Signatures over one payload; one of them must be this identity's.
             purpose: For the message; the identity is trusted for the kind that the call asks for.
+            withdrawals: Signers whose signatures do not count.
 
         Returns:
             The signer.
@@ -70,8 +69,9 @@ class TrustedIdentity:
             FormatError: The bundle is not one that sigstore reads.
             PolicyError: It was signed otherwise, by someone else, or the trust does not know the log or authority that it is from.
             SignatureError: The signature, the certificate, the log's proof or the time does not verify.
+            WithdrawnError: The signer was withdrawn.
         """
-        return first_accepted(bundles, lambda bundle: self._check(bundle, purpose))
+        return first_accepted(bundles, lambda bundle: self._check(bundle, purpose), withdrawals=withdrawals)
 
     def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
         material = bundle.material
@@ -100,6 +100,27 @@ class TrustedIdentity:
             raise PolicyError(
                 f"this {purpose.label} was signed by {signed}; the policy trusts exactly {self.identity!r}, vouched for by {self.issuer!r}"
             )
+
+
+def identity_fingerprint(identity: str, issuer: str) -> str:
+    """Return what stands for an identity where a key's fingerprint would.
+
+    Args:
+        identity: As the certificate carries it.
+        issuer: The identity provider, a URL.
+
+    Returns:
+        Hexadecimal SHA-256 of issuer, a line feed, identity.
+
+    Raises:
+        ValueError: They are no identity and issuer.
+    """
+    for name, value in (("identity", identity), ("issuer", issuer)):
+        if not value or " " in value or not value.isprintable():
+            raise ValueError(f"{name}= must be the exact text, without spaces, not {value[:120]!r}")
+    if not issuer.startswith(("https://", "http://")):
+        raise ValueError(f"issuer= must be the identity provider's URL, not {issuer[:120]!r}")
+    return hashlib.sha256(f"{issuer}\n{identity}".encode()).hexdigest()
 
 
 def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509.Certificate", *, label: str) -> None:

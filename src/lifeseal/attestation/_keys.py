@@ -19,6 +19,8 @@ from lifeseal.principles import implements, note
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from lifeseal.attestation._withdrawals import Withdrawals
+
 KeyAlgorithm: TypeAlias = Literal["p256", "p384", "p521"]
 KEY_ALGORITHMS: tuple[KeyAlgorithm, ...] = get_args(KeyAlgorithm)
 _CURVES = {"p256": "secp256r1", "p384": "secp384r1", "p521": "secp521r1"}
@@ -205,12 +207,13 @@ class TrustedKey:
         note(key=key.fingerprint)
         return key
 
-    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose, withdrawals: "Withdrawals | None" = None) -> SignerInfo:
         """Verify a signature under this key.
 
         Args:
             bundles: Signatures over one payload; one of them must be this key's.
             purpose: For the message; a bare key is trusted for the kind that the call asks for.
+            withdrawals: Signers whose signatures do not count.
 
         Returns:
             The signer.
@@ -218,8 +221,9 @@ class TrustedKey:
         Raises:
             PolicyError: The bundle says it was signed with something else.
             SignatureError: The signature does not verify.
+            WithdrawnError: The signer was withdrawn.
         """
-        return first_accepted(bundles, lambda bundle: self._check(bundle, purpose))
+        return first_accepted(bundles, lambda bundle: self._check(bundle, purpose), withdrawals=withdrawals)
 
     def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
         material = bundle.material

@@ -85,6 +85,13 @@ def read_certificates(path: StrPath) -> list[bytes]:
         raise FormatError(os.fspath(path), "certificates in PEM form were expected ('-----BEGIN CERTIFICATE-----')") from None
 
 
+def fingerprint_of(certificate: "x509.Certificate") -> str:
+    """Return the hexadecimal SHA-256 of a certificate's DER form."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    return certificate.fingerprint(SHA256()).hex()
+
+
 def common_name(certificate: "x509.Certificate") -> str:
     """Write a certificate's subject, or the first name it carries where it has none."""
     return certificate.subject.rfc4514_string() or next(iter(_names(certificate)), "(no name)")

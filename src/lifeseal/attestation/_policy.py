@@ -4,13 +4,17 @@
 import datetime as dt
 import enum
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from lifeseal.attestation._bundle import IN_TOTO, Bundle
+from lifeseal.attestation._bundle import IN_TOTO, Bundle, Envelope
 from lifeseal.attestation._statement import Statement
-from lifeseal.errors import FormatError, PolicyError, SignatureError, UntrustedError
+from lifeseal.errors import FormatError, LimitError, PolicyError, SignatureError, UntrustedError, WithdrawnError
+
+if TYPE_CHECKING:
+    from lifeseal.attestation._waiver import Waiver
+    from lifeseal.attestation._withdrawals import Withdrawals
 
 
 class Purpose(enum.Enum):
@@ -24,6 +28,8 @@ class Purpose(enum.Enum):
     VERIFICATION = "https://in-toto.io/attestation/svr/v0.2"
     ATTRIBUTES = "https://in-toto.io/attestation/scai/v0.3"
     TESTS = "https://in-toto.io/attestation/test-result/v0.1"
+    WAIVER = "lifeseal:waiver/1"
+    WITHDRAWAL_LIST = "lifeseal:withdrawals/1"
 
     @property
     def predicate_type(self) -> str:
@@ -32,8 +38,13 @@ class Purpose(enum.Enum):
 
     @property
     def label(self) -> str:
-        """The kind in a word, for messages."""
+        """The kind in words, for messages."""
         return self.name.lower().replace("_", " ")
+
+    @property
+    def word(self) -> str:
+        """The kind in one word, for policy files."""
+        return self.name.lower().replace("_", "-")
 
 
 @attrs.frozen(kw_only=True)
@@ -48,6 +59,8 @@ class SignerInfo:
         time: A time, UTC, at which the signature is known to have existed: the earliest trusted timestamp, its accuracy added; None if there is none.
         clause: The part of the policy that accepted the signature.
         notes: What was not consulted, or was there and was not trusted.
+        certificates: Hexadecimal SHA-256 of the DER form of each certificate on the path that was found, the signer's first.
+        withdrawn: Why the signer counts only because a waiver says so; empty if it does not need one.
     """
 
     kind: str
@@ -57,6 +70,8 @@ class SignerInfo:
     time: dt.datetime | None = None
     clause: str = ""
     notes: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    withdrawn: str = ""
 
 
 class Signer(Protocol):
@@ -76,19 +91,21 @@ class Timestamper(Protocol):
 class Policy(Protocol):
     """Decides whose signatures count."""
 
-    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose, withdrawals: "Withdrawals | None" = None) -> SignerInfo:
         """Verify signatures over one payload; return who signed, or raise `UntrustedError`.
 
-        The bundles have the same payload and payload type. A policy that needs one signature accepts any of them.
+        The bundles have the same payload and payload type. A policy that needs one signature accepts any of them. A signature by a signer
+        whom ``withdrawals`` refuses does not count.
         """
 
 
-def first_accepted(bundles: Sequence[Bundle], check: Callable[[Bundle], SignerInfo]) -> SignerInfo:
-    """Return the first signer that a check accepts, or raise what it said of the last bundle.
+def first_accepted(bundles: Sequence[Bundle], check: Callable[[Bundle], SignerInfo], *, withdrawals: "Withdrawals | None" = None) -> SignerInfo:
+    """Return the first signer that a check accepts and that was not withdrawn, or raise what was said of the last bundle, or of one that was.
 
     Args:
         bundles: At least one.
         check: Returns the signer or raises `UntrustedError`.
+        withdrawals: Who was withdrawn.
 
     Returns:
         The signer.
@@ -100,9 +117,13 @@ def first_accepted(bundles: Sequence[Bundle], check: Callable[[Bundle], SignerIn
     failure: Exception = ValueError("at least one bundle was expected")
     for bundle in bundles:
         try:
-            return check(bundle)
+            signer = check(bundle)
+            if withdrawals is not None:
+                withdrawals.check_signer(signer)
         except UntrustedError as error:
-            failure = error
+            failure = failure if isinstance(failure, WithdrawnError) else error
+        else:
+            return signer
     raise failure
 
 
@@ -122,7 +143,15 @@ def sign_statement(statement: Statement, *, signer: Signer) -> Bundle:
     return signer.sign(IN_TOTO, statement.to_bytes())
 
 
-def open_statement(signed: Bundle | Sequence[Bundle], *, policy: Policy, purpose: Purpose, where: str = "bundle") -> tuple[Statement, SignerInfo]:
+def open_statement(
+    signed: Bundle | Sequence[Bundle],
+    *,
+    policy: Policy,
+    purpose: Purpose,
+    where: str = "bundle",
+    withdrawals: "Withdrawals | None" = None,
+    waiver: "Waiver | None" = None,
+) -> tuple[Statement, SignerInfo]:
     """Verify signatures and read their one statement, in this order: payload type, signature, statement, predicate type.
 
     Args:
@@ -130,13 +159,16 @@ def open_statement(signed: Bundle | Sequence[Bundle], *, policy: Policy, purpose
         policy: Whose signatures count.
         purpose: The kind of document wanted; another kind is refused.
         where: Name for error messages.
+        withdrawals: Whose signatures no longer count. What was withdrawn by its digest is for the caller to compare.
+        waiver: Lets a signer pass whom only the withdrawals refuse, if it covers every subject for the fault ``withdrawn``.
 
     Returns:
         The statement and its signer.
 
     Raises:
         FormatError: The payload is not an in-toto statement.
-        UntrustedError: The signature does not verify under the policy, it signs another kind of document, or the bundles sign different bytes.
+        UntrustedError: The signature does not verify under the policy, it signs another kind of document, the bundles sign different bytes, the
+            signer was withdrawn, or the list of withdrawals has expired.
     """
     bundles = (signed,) if isinstance(signed, Bundle) else tuple(signed)
     envelope = bundles[0].envelope
@@ -144,17 +176,77 @@ def open_statement(signed: Bundle | Sequence[Bundle], *, policy: Policy, purpose
         raise FormatError(where, f"payload type {IN_TOTO!r} was expected, not {envelope.payload_type[:80]!r}")
     if any(other.envelope.signed_bytes != envelope.signed_bytes for other in bundles[1:]):
         raise PolicyError(f"{where}: the signatures are over different payloads, so they do not count together")
+    if withdrawals is not None:
+        withdrawals.refuse_expired()
     try:
-        signer = policy.check(bundles, purpose=purpose)
+        signer = _judge(bundles, policy, purpose, withdrawals)
+        statement = read_statement(envelope, purpose)
     except (PolicyError, SignatureError) as error:
         error.args = (f"{where}: {error}",)
         raise
     except FormatError as error:
         raise FormatError(f"{where}, {error.where}", error.wanted) from None
-    statement = Statement.from_bytes(envelope.payload, where=f"{where}, payload")
+    except LimitError as error:
+        error.args = (f"{where}, {error}",)
+        raise
+    if signer.withdrawn:
+        waive_withdrawn(signer.withdrawn, [subject.digest for subject in statement.subjects], waiver, where=where)
+    return statement, signer
+
+
+def read_statement(envelope: Envelope, purpose: Purpose) -> Statement:
+    """Read what was signed. Call it when a signature has been verified.
+
+    Args:
+        envelope: Holds the statement.
+        purpose: The kind of document wanted; another kind is refused.
+
+    Returns:
+        The statement.
+
+    Raises:
+        FormatError: It is no statement.
+        LimitError: It is larger than 128 MiB.
+        PolicyError: It is of another kind.
+    """
+    statement = Statement.from_bytes(envelope.payload, where="payload")
     if statement.predicate_type != purpose.predicate_type:
         raise PolicyError(
-            f"{where}: signed for another use: predicate type {statement.predicate_type[:120]!r}, "
-            f"where a {purpose.label} needs {purpose.predicate_type!r}"
+            f"signed for another use: predicate type {statement.predicate_type[:120]!r}, where a {purpose.label} needs {purpose.predicate_type!r}"
         )
-    return statement, signer
+    return statement
+
+
+def _judge(bundles: Sequence[Bundle], policy: Policy, purpose: Purpose, withdrawals: "Withdrawals | None") -> SignerInfo:
+    """Ask the policy; if it refuses and would not without the withdrawals, say that they are why."""
+    try:
+        return policy.check(bundles, purpose=purpose, withdrawals=withdrawals)
+    except UntrustedError as refused:
+        if withdrawals is None:
+            raise
+        try:
+            signer = policy.check(bundles, purpose=purpose)
+        except UntrustedError:
+            raise refused from None
+        return attrs.evolve(signer, withdrawn=str(refused))
+
+
+def waive_withdrawn(reason: str, digests: Sequence[str], waiver: "Waiver | None", *, where: str) -> None:
+    """Refuse what was withdrawn, unless a waiver covers it.
+
+    Args:
+        reason: Why it was withdrawn.
+        digests: What the waiver must cover, all of it.
+        waiver: The waiver, or None.
+        where: Name for error messages.
+
+    Raises:
+        WithdrawnError: There is no waiver, or it does not cover this.
+    """
+    if waiver is None:
+        raise WithdrawnError(f"{where}: {reason}")
+    try:
+        for digest in digests:
+            waiver.check(digest, "withdrawn")
+    except PolicyError as error:
+        raise WithdrawnError(f"{where}: {reason}; {error}") from None

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -18,11 +18,13 @@ from lifeseal.attestation._certificates import TrustedCertificates
 from lifeseal.attestation._combine import any_of, threshold
 from lifeseal.attestation._identity import TrustedIdentity
 from lifeseal.attestation._keys import TrustedKey
-from lifeseal.attestation._policy import Policy, Purpose, SignerInfo, first_accepted
+from lifeseal.attestation._policy import Policy, Purpose, SignerInfo, first_accepted, read_statement
 from lifeseal.attestation._sigstore_trust import SigstoreTrust
-from lifeseal.attestation._statement import Statement
 from lifeseal.errors import FormatError, LifesealError, PolicyError, UntrustedError
 from lifeseal.principles import implements, note
+
+if TYPE_CHECKING:
+    from lifeseal.attestation._withdrawals import Withdrawals
 
 POLICY_SCHEMA = "lifeseal.policy/1"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -42,8 +44,8 @@ class _Listed:
     start: dt.datetime
     end: dt.datetime
 
-    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
-        return first_accepted(bundles, lambda bundle: self._in_time(self.policy.check((bundle,), purpose=purpose)))
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose, withdrawals: "Withdrawals | None" = None) -> SignerInfo:
+        return first_accepted(bundles, lambda bundle: self._in_time(self.policy.check((bundle,), purpose=purpose, withdrawals=withdrawals)))
 
     def _in_time(self, signer: SignerInfo) -> SignerInfo:
         time = signer.time or dt.datetime.now(dt.UTC)
@@ -115,12 +117,13 @@ class PolicyFile:
         note(policy=where, digest=f"sha256:{digest.hexdigest()}")
         return cls(where=where, sha256=digest.digest(), unused=tuple(sorted(signers.keys() - used)), clauses=read)
 
-    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose) -> SignerInfo:
+    def check(self, bundles: Sequence[Bundle], *, purpose: Purpose, withdrawals: "Withdrawals | None" = None) -> SignerInfo:
         """Verify signatures under the first clause that accepts them.
 
         Args:
             bundles: Signatures over one payload.
             purpose: The kind of document; only clauses for it count.
+            withdrawals: Signers whose signatures do not count.
 
         Returns:
             The signer, with the clause's line.
@@ -130,12 +133,14 @@ class PolicyFile:
             PolicyError: No clause accepts them; says why each did not.
         """
         reasons = []
+        names: Sequence[str] | None = None
         for clause in self._clauses:
             if purpose not in clause.purposes:
                 continue
             try:
-                signer = clause.policy.check(bundles, purpose=purpose)
-                _refuse_other_subjects(bundles[0], clause.subjects)
+                signer = clause.policy.check(bundles, purpose=purpose, withdrawals=withdrawals)
+                names = _signed_names(bundles[0], purpose) if names is None else names
+                _refuse_other_subjects(names, clause.subjects)
             except UntrustedError as error:
                 reasons.append(f"line {clause.line}: {error}")
                 continue
@@ -177,11 +182,16 @@ def matches(pattern: str, name: str) -> bool:
     return True
 
 
-def _refuse_other_subjects(bundle: Bundle, patterns: Sequence[str]) -> None:
-    """Compare the names that were signed. Called once the signature has been verified: nothing unsigned is parsed."""
-    # Parsed here for the names, and by the caller again, who takes the list of files apart.
-    subjects = Statement.from_bytes(bundle.envelope.payload, where="payload").subjects
-    other = next((subject.name for subject in subjects if not any(matches(pattern, subject.name) for pattern in patterns)), None)
+def _signed_names(bundle: Bundle, purpose: Purpose) -> Sequence[str]:
+    """Read the names that were signed. Called once a signature has been verified: nothing unsigned is parsed.
+
+    The caller of the policy parses the payload again, and takes its lists apart.
+    """
+    return [subject.name for subject in read_statement(bundle.envelope, purpose).subjects]
+
+
+def _refuse_other_subjects(names: Sequence[str], patterns: Sequence[str]) -> None:
+    other = next((name for name in names if not any(matches(pattern, name) for pattern in patterns)), None)
     if other is not None:
         raise PolicyError(f"the signed name {other[:80]!r} is not among those trusted here: {', '.join(map(repr, patterns[:_SHOWN]))}")
 
@@ -271,7 +281,7 @@ def _read_clause(table: Table, signers: Mapping[str, Policy], used: set[str]) ->
     needed = table.take_int("threshold", low=1, high=len(names)) if len(names) > 1 or "threshold" in table else 1
     if needed > 1:
         _refuse_overlap(table, names, signers)
-    known = {purpose.label: purpose for purpose in Purpose}
+    known = {purpose.word: purpose for purpose in Purpose}
     purposes = _texts(table, "purposes")
     for index, purpose in enumerate(purposes):
         if purpose not in known:

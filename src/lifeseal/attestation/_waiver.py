@@ -9,6 +9,9 @@ from typing import Literal, Self, TypeAlias, get_args
 import attrs
 
 from lifeseal._io import Record, StrPath, canonical, loads, read_bounded, replace
+from lifeseal.attestation._bundle import Bundle
+from lifeseal.attestation._documents import is_bundle, open_document, sign_document
+from lifeseal.attestation._policy import Policy, Purpose, Signer
 from lifeseal.attestation._statement import parse_digest
 from lifeseal.errors import FormatError, PolicyError
 from lifeseal.principles import implements, note
@@ -29,8 +32,12 @@ def _faults(values: Iterable[Fault]) -> tuple[Fault, ...]:
     return tuple(sorted(set(values)))
 
 
-def _whole_seconds(value: dt.datetime) -> dt.datetime:
-    return value.replace(microsecond=0)
+def whole_seconds(value: dt.datetime) -> dt.datetime:
+    """Cut off what the file form cannot hold: fractions, and zones. A time without a zone stays one, to be refused."""
+    try:
+        return value.replace(microsecond=0).astimezone(dt.UTC) if value.tzinfo else value
+    except OverflowError:
+        raise ValueError(f"a time within the calendar of UTC was expected, not {value.isoformat()}") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +60,7 @@ class Waiver:
     allows: tuple[Fault, ...] = attrs.field(converter=_faults)
     reason: str
     owner: str
-    expires: dt.datetime = attrs.field(converter=_whole_seconds)
+    expires: dt.datetime = attrs.field(converter=whole_seconds)
     risk: str
 
     def __attrs_post_init__(self) -> None:
@@ -75,7 +82,7 @@ class Waiver:
                 "allows": list(self.allows),
                 "reason": self.reason,
                 "owner": self.owner,
-                "expires": self.expires.astimezone(dt.UTC).strftime(_TIME),
+                "expires": format_time(self.expires),
                 "risk": self.risk,
             }
         )
@@ -110,12 +117,14 @@ class Waiver:
             raise FormatError(where, str(error)) from None
 
     @classmethod
-    @implements(evidences=("7.2",), limits="A waiver file is as trustworthy as the place it is read from.")
-    def load(cls, path: StrPath) -> Self:
-        """Read a waiver from a file; see `from_bytes`.
+    @implements(evidences=("7.2",), limits="Without a policy, a waiver file is as trustworthy as the place it is read from.")
+    def load(cls, path: StrPath, *, policy: Policy | None = None) -> Self:
+        """Read a waiver from a file: an unsigned one, or with a policy one that somebody trusted signed.
 
         Args:
             path: The file.
+            policy: Whose signatures count for waivers. With it an unsigned waiver is refused; without it a signed one is, since nobody
+                would have looked at the signature.
 
         Returns:
             The waiver.
@@ -124,8 +133,34 @@ class Waiver:
             FormatError: It is not a waiver.
             LimitError: It is larger than 1 MiB.
             OSError: It cannot be read.
+            PolicyError: It is signed and no policy was given, unsigned and one was, or signed otherwise than the policy asks.
+            SignatureError: The signature does not verify.
         """
-        return cls.from_bytes(read_bounded(path, limit=_MAX_WAIVER, what="a waiver"), where=os.fspath(path))
+        where = os.fspath(path)
+        if policy is None:
+            data = read_bounded(path, limit=_MAX_WAIVER, what="a waiver")
+            if is_bundle(data, where=where, what="a waiver"):
+                raise PolicyError(f"{where}: this waiver is signed; a policy must say whose signature counts")
+            return cls.from_bytes(data, where=where)
+        data, subject, signer = open_document(path, policy=policy, purpose=Purpose.WAIVER, limit=_MAX_WAIVER)
+        found = cls.from_bytes(data, where=f"{where}, predicate")
+        if subject.name != found.owner:
+            raise FormatError(f"{where}, payload, 'subject'", f"the owner {found.owner[:80]!r} was expected, not {subject.name[:80]!r}")
+        note(owner=found.owner, risk=found.risk, signer=signer.fingerprint, digest=subject.digest)
+        return found
+
+    @implements("7.2", "5.2", limits="It binds the decision to the key's holder; it does not judge it.")
+    def sign(self, signer: Signer) -> Bundle:
+        """Sign the waiver, so that those who use it can ask who decided. It is signed under the owner's name.
+
+        Args:
+            signer: Who signs.
+
+        Returns:
+            The bundle, which holds the waiver.
+        """
+        note(owner=self.owner, risk=self.risk)
+        return sign_document(self.to_bytes(), name=self.owner, purpose=Purpose.WAIVER, signer=signer)
 
     @implements("7.2", limits="It writes the justification down; it does not judge it.")
     def write(self, path: StrPath, *, overwrite: bool = False) -> None:
@@ -161,7 +196,23 @@ class Waiver:
         if fault not in self.allows:
             raise PolicyError(f"the waiver of {self.owner!r} does not allow {fault!r}, only {', '.join(self.allows)}")
         if (now or dt.datetime.now(dt.UTC)) >= self.expires:
-            raise PolicyError(f"the waiver of {self.owner!r} expired at {self.expires.astimezone(dt.UTC).strftime(_TIME)}")
+            raise PolicyError(f"the waiver of {self.owner!r} expired at {format_time(self.expires)}")
+
+
+def format_time(value: dt.datetime) -> str:
+    """Write a time as `parse_time` reads it.
+
+    Args:
+        value: With a time zone.
+
+    Returns:
+        ``YYYY-MM-DDTHH:MM:SSZ``, UTC.
+
+    >>> format_time(dt.datetime(2026, 12, 31, 23, 59, 59, tzinfo=dt.UTC))
+    '2026-12-31T23:59:59Z'
+    """
+    utc = value.astimezone(dt.UTC)
+    return f"{utc.year:04}{utc:-%m-%dT%H:%M:%SZ}"
 
 
 def parse_time(text: str, *, where: str) -> dt.datetime:
@@ -181,6 +232,6 @@ def parse_time(text: str, *, where: str) -> dt.datetime:
         found = dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC)
     except ValueError:
         found = None
-    if found is None or found.strftime(_TIME) != text:
+    if found is None or format_time(found) != text:
         raise FormatError(where, f"a time as 2026-12-31T23:59:59Z was expected, not {text[:40]!r}")
     return found

@@ -8,14 +8,21 @@ import click
 
 from lifeseal.cli._options import PATH, bytes_from, common, examples
 from lifeseal.cli._output import Output, counted
-from lifeseal.cli._verify import load_policy, unused
+from lifeseal.cli._verify import load_policy, load_withdrawals, unused
 
 if TYPE_CHECKING:
     from lifeseal.provenance import Manifest
 
 
 def open_vouched(
-    manifest: Path, *, key: Path | None, policy_file: Path | None, signature: Path | None, unsigned: bool
+    manifest: Path,
+    *,
+    key: Path | None,
+    policy_file: Path | None,
+    signature: Path | None,
+    unsigned: bool,
+    withdrawals: Path | None = None,
+    state: Path | None = None,
 ) -> "tuple[Manifest, list[str]]":
     """Open a manifest as the options say, and say who vouches for it.
 
@@ -25,6 +32,8 @@ def open_vouched(
         policy_file: Policy that its signature must satisfy.
         signature: The signature's file.
         unsigned: Nobody needs to vouch for it.
+        withdrawals: Signed list of what was withdrawn.
+        state: Folder that remembers the newest list.
 
     Returns:
         The manifest, and lines for people; the first says who vouches.
@@ -38,10 +47,13 @@ def open_vouched(
 
     if (key is None and policy_file is None) != unsigned:
         raise click.UsageError("say whom to trust with --key or --policy, or --unsigned for nobody")
+    if unsigned and (withdrawals is not None or state is not None):
+        raise click.UsageError("--withdrawals and --state need a signature to judge, and someone to trust")
     if unsigned:
         return provenance.Manifest.load(manifest), [f"{manifest}: unsigned"]
     policy = load_policy(key=key, file=policy_file)
-    found = provenance.open_manifest(manifest, policy=policy, signature=signature)
+    consulted = load_withdrawals(withdrawals, state, policy)
+    found = provenance.open_manifest(manifest, policy=policy, signature=signature, withdrawals=consulted)
     return found, [f"{manifest}: {'signed by the key given' if key is not None else 'signed as the policy asks'}", *unused(policy)]
 
 
@@ -57,6 +69,8 @@ def open_vouched(
 @click.option("--key", type=PATH, help="Public key that must have signed the manifest (PEM).")
 @click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
 @click.option("--signature", type=PATH, help="The signature; by default MANIFEST.sig.")
+@click.option("--withdrawals", type=PATH, metavar="FILE", help="Signed list of what was withdrawn; its signature is judged as the manifest's is.")
+@click.option("--state", type=PATH, metavar="DIR", help="With --withdrawals: remember the newest list here, and refuse an older one.")
 @click.option("--unsigned", is_flag=True, help="Compare the data with a manifest that nobody vouches for.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Compare only N records (or files, where not all have records), drawn at random.")
 @click.option("--leaf-key-file", type=PATH, metavar="FILE", help="With --sample: the key of keyed leaves; - reads standard input.")
@@ -69,6 +83,8 @@ def verify(
     key: Path | None,
     policy_file: Path | None,
     signature: Path | None,
+    withdrawals: Path | None,
+    state: Path | None,
     unsigned: bool,
     sample: int | None,
     leaf_key_file: Path | None,
@@ -80,7 +96,9 @@ def verify(
         raise click.UsageError("--sample and --leaf-key-file are about the data: give PATH")
     if unsigned and path is None:
         raise click.UsageError("without a signature there is only the data to compare: give PATH")
-    found, lines = open_vouched(manifest, key=key, policy_file=policy_file, signature=signature, unsigned=unsigned)
+    found, lines = open_vouched(
+        manifest, key=key, policy_file=policy_file, signature=signature, unsigned=unsigned, withdrawals=withdrawals, state=state
+    )
     lines.insert(1, f"digest    {found.digest}")
     drawn = None
     lines += [f"source    {found.description.source} ({found.description.licence})"]

@@ -12,7 +12,7 @@ from lifeseal.cli._options import PATH, common, examples, same_file
 from lifeseal.cli._output import Declined, Output, Refused, counted, on_terminal, printable
 from lifeseal.cli._signers import load_signer
 from lifeseal.cli._vault import root_options
-from lifeseal.cli._verify import load_policy, unused
+from lifeseal.cli._verify import load_policy, load_withdrawals, unused
 
 if TYPE_CHECKING:
     from lifeseal.disposal import Disposal, Plan, Trigger
@@ -107,16 +107,28 @@ def certificate() -> None:
 @click.argument("file", type=PATH)
 @click.option("--key", type=PATH, help="Public key that must have signed it (PEM).")
 @click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
+@click.option("--withdrawals", type=PATH, metavar="FILE", help="Signed list of what was withdrawn; its signature is judged as the certificate's is.")
+@click.option("--state", type=PATH, metavar="DIR", help="With --withdrawals: remember the newest list here, and refuse an older one.")
 @click.option("--vault", type=PATH, metavar="DIR", help="Compare it with the vault it speaks of.")
 @root_options
 @common
-def verify(output: Output, *, file: Path, key: Path | None, policy_file: Path | None, vault: Path | None, root: "FileRoot | None") -> None:
+def verify(
+    output: Output,
+    *,
+    file: Path,
+    key: Path | None,
+    policy_file: Path | None,
+    withdrawals: Path | None,
+    state: Path | None,
+    vault: Path | None,
+    root: "FileRoot | None",
+) -> None:
     """Check who signed a disposal certificate and, with --vault, that the vault refuses what it names."""
     from lifeseal import disposal
     from lifeseal.erasure import Vault
 
     policy = load_policy(key=key, file=policy_file)
-    found = disposal.open_certificate(file, policy=policy)
+    found = disposal.open_certificate(file, policy=policy, withdrawals=load_withdrawals(withdrawals, state, policy))
     if vault is not None and root is not None:
         with Vault.open(vault, root=root, at_least=None) as opened:
             disposal.confirm(found, opened)

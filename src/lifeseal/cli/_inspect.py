@@ -24,7 +24,7 @@ _SHOWN = 20
 @click.argument("file", type=PATH)
 @common
 def inspect(output: Output, *, file: Path) -> None:
-    """Say what a signature, manifest, certificate, waiver, log, key or model file claims. Nothing is verified."""
+    """Say what a signature, manifest, certificate, waiver, withdrawal list, log, key or model file claims. Nothing is verified."""
     kind, claims = describe(file)
     lines = [f"{file}: {kind} (unverified: nobody has vouched for this)"]
     lines += _render(claims, "  ")
@@ -102,6 +102,8 @@ def _plain(file: Path, data: bytes, document: dict[str, object]) -> tuple[str, d
         return "dataset manifest", _jsonable(provenance.Manifest.from_bytes(data, where=str(file)).to_bytes())
     if document.get("schema") == "lifeseal.waiver/1":
         return "waiver", _jsonable(attestation.Waiver.from_bytes(data, where=str(file)).to_bytes())
+    if document.get("schema") == "lifeseal.withdrawals/1":
+        return "unsigned withdrawal list", _jsonable(attestation.Withdrawals.from_bytes(data, where=str(file)).to_bytes())
     if document.get("predicateType") == attestation.Purpose.CERTIFICATE.predicate_type:
         statement = disposal.Certificate.load(file).disposal.to_statement()
         return "unsigned disposal certificate", dict(statement.predicate)

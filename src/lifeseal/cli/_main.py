@@ -44,6 +44,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "dispose": ("_dispose", "dispose", "Erase vault assets and certify it."),
     "certificate": ("_dispose", "certificate", "Verify disposal certificates."),
     "waiver": ("_waiver", "waiver", "Write down an exception."),
+    "withdraw": ("_withdraw", "withdraw", "Take models, datasets and signers back."),
     "principles": ("_principles", "principles", "List the Code's provisions and what implements them."),
     "log": ("_log", "log", "Verify, end and sign event logs."),
     "report": ("_log", "report", "Say what an event log shows: for people, and in OSCAL."),
@@ -53,7 +54,8 @@ _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "data": ("record", "verify", "diff", "prove", "check-proof"),
     "vault": ("init", "seal", "unseal", "list", "info"),
     "certificate": ("verify",),
-    "waiver": ("new",),
+    "waiver": ("new", "sign"),
+    "withdraw": ("new", "add", "sign"),
     "log": ("verify", "rotate", "sign"),
 }
 

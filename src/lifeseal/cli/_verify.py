@@ -10,7 +10,7 @@ from lifeseal.cli._options import PATH, common, examples, load_trust
 from lifeseal.cli._output import Output, counted
 
 if TYPE_CHECKING:
-    from lifeseal.attestation import Policy
+    from lifeseal.attestation import Policy, Withdrawals
     from lifeseal.signing import Links
 
 
@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 @click.option(
     "--links", type=click.Choice(["refuse", "hub-cache"]), default="refuse", show_default=True, help="hub-cache reads a snapshot of the Hub's cache."
 )
-@click.option("--waiver", type=PATH, help="Accept an unsigned model that this waiver covers.")
+@click.option("--withdrawals", type=PATH, metavar="FILE", help="Signed list of what was withdrawn; its signature is judged as the model's is.")
+@click.option("--state", type=PATH, metavar="DIR", help="With --withdrawals: remember the newest list here, and refuse an older one.")
+@click.option(
+    "--waiver", type=PATH, help="Accept a model that is unsigned or withdrawn, and that this waiver covers. With --policy it must be signed."
+)
 @common
 def verify(
     output: Output,
@@ -60,6 +64,8 @@ def verify(
     ignore: tuple[str, ...],
     allow_unsigned_files: bool,
     links: str,
+    withdrawals: Path | None,
+    state: Path | None,
     waiver: Path | None,
 ) -> None:
     """Check that MODEL is exactly what the holder of the key, of a certificate under the root, or whom the policy names, signed.
@@ -70,7 +76,8 @@ def verify(
     from lifeseal import attestation, signing
 
     policy = load_policy(key=key, ca=ca, san=san, at=at, tsa=tsa, file=policy_file, identity=identity, issuer=issuer, trust=trust_config)
-    exception = None if waiver is None else attestation.Waiver.load(waiver)
+    consulted = load_withdrawals(withdrawals, state, policy)
+    exception = None if waiver is None else attestation.Waiver.load(waiver, policy=None if policy_file is None else policy)
     with output.progress() as progress:
         found = signing.verify(
             model,
@@ -79,6 +86,7 @@ def verify(
             expect=expect,
             ignore=ignore,
             allow_unsigned_files=allow_unsigned_files,
+            withdrawals=consulted,
             waiver=exception,
             links=cast("Links", links),
             progress=progress,
@@ -100,12 +108,14 @@ def verify(
         "time": None if found.signer is None or found.signer.time is None else found.signer.time.isoformat(),
         "not_covered": list(found.not_covered),
         "revocation": "not consulted",
+        "withdrawals": None if consulted is None else f"{consulted.name} {consulted.number}",
         "unused_signers": list(policy.unused) if isinstance(policy, attestation.PolicyFile) else [],
     }
     bare = found.signer is not None and found.signer.clause == found.signer.name
     called = "" if found.signer is None else found.signer.kind if bare else found.signer.name
     who = f"{called} {signer}" if signer else f"nobody: waived by {found.waiver.owner if found.waiver else ''}"
-    lines = [f"{model}: as it was signed" if signer else f"{model}: unsigned, accepted by waiver"]
+    withdrawn = "withdrawn, accepted by waiver" if signer and found.waiver else "as it was signed"
+    lines = [f"{model}: {withdrawn}" if signer else f"{model}: unsigned, accepted by waiver"]
     lines += [
         f"signer    {who}",
         f"model     {found.subject.digest}",
@@ -114,6 +124,12 @@ def verify(
     lines += [f"accepted  {found.signer.clause}"] if found.signer is not None and not bare else []
     lines += [f"signed    at {found.signer.time.isoformat()} or before, as a trusted authority attests"] if found.signer and found.signer.time else []
     lines += [f"note      {text}" for text in found.signer.notes] if found.signer is not None else []
+    lines += (
+        [f"waived    by {found.waiver.owner}, risk {found.waiver.risk}, until {attestation.format_time(found.waiver.expires)}"]
+        if found.waiver
+        else []
+    )
+    lines += [f"withdrawn list {consulted.name}, number {consulted.number}: consulted"] if consulted is not None else []
     lines += unused(policy)
     lines += [f"left out  {', '.join(found.ignored)}"] if found.ignored else []
     lines += [f"unsigned  {', '.join(found.unsigned)}"] if found.unsigned else []
@@ -177,6 +193,27 @@ def load_policy(
         return attestation.PolicyFile.load(file)
     time = None if at is None else attestation.parse_time(at, where="--at")
     return attestation.TrustedCertificates.from_files(ca, san=san, at=time, tsa=tsa)
+
+
+def load_withdrawals(path: Path | None, state: Path | None, policy: "Policy") -> "Withdrawals | None":
+    """Read the list of withdrawals, under the same trust as what it is consulted for.
+
+    Args:
+        path: The signed list.
+        state: Folder that remembers the newest one.
+        policy: Whose signature counts; a policy file says whose does for lists.
+
+    Returns:
+        The list, or None if there is none.
+
+    Raises:
+        click.UsageError: A folder is given and no list.
+    """
+    from lifeseal import attestation
+
+    if path is None and state is not None:
+        raise click.UsageError("--state remembers the newest list of --withdrawals; give both")
+    return None if path is None else attestation.Withdrawals.load(path, policy=policy, seen=state)
 
 
 def unused(policy: "Policy") -> list[str]:

@@ -7,7 +7,7 @@ from typing import Literal, Self, TypeAlias, get_args
 import attrs
 
 from lifeseal._io import Record, StrPath, loads, read_bounded, replace
-from lifeseal.attestation import Bundle, Policy, Purpose, SignerInfo, Statement, Subject, open_statement
+from lifeseal.attestation import Bundle, Policy, Purpose, SignerInfo, Statement, Subject, Withdrawals, open_statement
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
 
@@ -192,12 +192,13 @@ class Certificate:
     evidences=("13.1", "13.2"),
     limits="It shows that the signer stated this; whether the keys are gone is as sure as the certificate's own assurance says.",
 )
-def open_certificate(path: StrPath, *, policy: Policy) -> Certificate:
+def open_certificate(path: StrPath, *, policy: Policy, withdrawals: Withdrawals | None = None) -> Certificate:
     """Read a certificate that somebody trusted signed.
 
     Args:
         path: The file.
         policy: Whose signatures count; there is no default.
+        withdrawals: Refuses signers from a time on. That an asset was withdrawn says nothing against the record of its end.
 
     Returns:
         The certificate, with its signer.
@@ -207,10 +208,11 @@ def open_certificate(path: StrPath, *, policy: Policy) -> Certificate:
         LimitError: It is larger than 16 MiB.
         OSError: It cannot be read.
         UntrustedError: The signature does not verify under the policy, or signs another kind of document.
+        WithdrawnError: The signer was withdrawn.
     """
     where = os.fspath(path)
     bundle = Bundle.from_bytes(read_bounded(path, limit=_MAX_CERTIFICATE, what="a disposal certificate"), where=where)
-    statement, signer = open_statement(bundle, policy=policy, purpose=Purpose.CERTIFICATE, where=where)
+    statement, signer = open_statement(bundle, policy=policy, purpose=Purpose.CERTIFICATE, where=where, withdrawals=withdrawals)
     disposal = Disposal.from_statement(statement, where=where)
     note(vault=disposal.vault, epoch=disposal.epoch_after, status=disposal.status, signer=signer.fingerprint)
     return Certificate(disposal=disposal, bundle=bundle, signer=signer)

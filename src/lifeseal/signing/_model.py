@@ -8,7 +8,7 @@ from typing import Self
 import attrs
 
 from lifeseal._io import Buffer, Hasher, HashName, ProgressCallback, Reader, Source, available_cores, hash_files, new_hasher, refuse_beyond_memory
-from lifeseal.attestation import SignerInfo, Subject, Waiver
+from lifeseal.attestation import SignerInfo, Subject, Waiver, Withdrawals
 from lifeseal.errors import DigestMismatchError
 from lifeseal.principles import implements, note
 from lifeseal.signing._manifest import Manifest, Resource
@@ -43,7 +43,8 @@ class Verification:
     Attributes:
         subject: The model's signed name and root digest.
         signer: Who signed, or None where a waiver stood in for a signature.
-        waiver: The waiver used, or None.
+        waiver: The waiver used, for a missing signature or for a withdrawal, or None.
+        withdrawals: The list that was consulted, or None.
         files: Files whose content was compared.
         size: Bytes that were compared.
         hash: Hash used for the files.
@@ -56,6 +57,7 @@ class Verification:
     subject: Subject
     signer: SignerInfo | None
     waiver: Waiver | None
+    withdrawals: Withdrawals | None = None
     files: int
     size: int
     hash: str
@@ -75,7 +77,8 @@ class SignedModel:
         manifest: What was signed.
         subject: Signed name and root digest.
         signer: Who signed.
-        waiver: What stood in for a signature.
+        waiver: What stood in for a signature, or let something withdrawn pass.
+        withdrawals: The list that was consulted.
         ignored: Paths left out.
         unsigned: Files allowed without being signed.
     """
@@ -88,6 +91,7 @@ class SignedModel:
         subject: Subject,
         signer: SignerInfo | None,
         waiver: Waiver | None,
+        withdrawals: Withdrawals | None,
         ignored: frozenset[str],
         unsigned: tuple[str, ...],
     ) -> None:
@@ -97,6 +101,7 @@ class SignedModel:
         self.subject = subject
         self.signer = signer
         self.waiver = waiver
+        self.withdrawals = withdrawals
         self.unsigned = unsigned
         self._entries: Mapping[str, FileEntry] = MappingProxyType(
             {name: _entry(name, source.size(name), parts, sharded=manifest.shard_size is not None) for name, parts in manifest.parts()}
@@ -204,6 +209,7 @@ class SignedModel:
             subject=self.subject,
             signer=self.signer,
             waiver=self.waiver,
+            withdrawals=self.withdrawals,
             files=len(found),
             size=sum(entry.size for entry in found.values()),
             hash=how.hash,
@@ -216,7 +222,8 @@ class SignedModel:
     def _not_covered(self) -> tuple[str, ...]:
         notes = () if self.signer is None else self.signer.notes
         paths = (f"left out, whatever lies there: {', '.join(sorted(self._ignored))}",) if self._ignored else ()
-        return (*notes, *paths, *((f"unsigned files: {len(self.unsigned)}",) if self.unsigned else ()))
+        lists = ("no withdrawal list was consulted",) if self.withdrawals is None else ()
+        return (*notes, *lists, *paths, *((f"unsigned files: {len(self.unsigned)}",) if self.unsigned else ()))
 
     def close(self) -> None:
         """Let go of the model's files; twice is no error."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from lifeseal._io import DiskSource, LinkKind, ProgressCallback, Source, StrPath, hash_files, read_whole
-from lifeseal.attestation import Bundle, Policy, Purpose, Subject, Waiver, open_statement, parse_digest
+from lifeseal.attestation import Bundle, Policy, Purpose, Subject, Waiver, Withdrawals, open_statement, parse_digest
 from lifeseal.errors import DigestMismatchError, PolicyError
 from lifeseal.principles import implements, note
 from lifeseal.signing._manifest import SIGNATURE_NAME, VERSION_CONTROL, Manifest, Resource, ignore_set
@@ -30,6 +30,7 @@ def open_model(
     policy: Policy,
     signature: "StrPath | Bundle | Sequence[StrPath | Bundle] | None" = None,
     expect: str | None = None,
+    withdrawals: Withdrawals | None = None,
     waiver: Waiver | None = None,
     ignore: Iterable[str] = (),
     allow_unsigned_files: bool = False,
@@ -45,7 +46,9 @@ def open_model(
         signature: The bundle or its path, by default ``model.sig`` in the folder, ``NAME.sig`` beside a file; or several over the same bytes,
             for a policy that wants more than one signer.
         expect: The root digest wanted, ``sha256:`` and 64 hexadecimal digits: "signed by X" is not yet "the model I asked for".
-        waiver: Lets an unsigned model in if it covers its `Digests.inventory`. It never helps against a bad signature.
+        withdrawals: Refuses models, and signers from a time on; no list is consulted by default.
+        waiver: Lets an unsigned model in if it covers its `Digests.inventory`, and a withdrawn one, or one by a withdrawn signer, if it covers its
+            root digest. It never helps against a bad signature.
         ignore: Further relative paths to leave out.
         allow_unsigned_files: Accept files that the signature does not name; they can be read through nothing here.
         links: What becomes of symbolic links that lead out of the model: ``refuse``, or ``hub-cache`` to read through those that the cache of
@@ -60,8 +63,9 @@ def open_model(
         FormatError: The bundle, the manifest or a name is not what the formats say, or a link or special file lies in the model.
         LimitError: The bundle or the model is larger, or its folders deeper, than the limits.
         OSError: Something cannot be read.
-        PolicyError: Unsigned, signed for another use or by another signer, or not the digest expected.
+        PolicyError: Unsigned, signed for another use or by another signer, not the digest expected, or the list of withdrawals has expired.
         SignatureError: The signature does not verify.
+        WithdrawnError: The model or its signer was withdrawn, and no waiver covers that.
         ValueError: ``expect`` is not a digest, or ``links`` is another word.
 
     Source: OMS v1.0, section 8.
@@ -80,13 +84,18 @@ def open_model(
         if not bundles:
             manifest, subject = _unsigned(source, waiver, ignored | usual, place)
         else:
-            statement, signer = open_statement(bundles, policy=policy, purpose=Purpose.MODEL, where=place.where)
+            statement, signer = open_statement(
+                bundles, policy=policy, purpose=Purpose.MODEL, where=place.where, withdrawals=withdrawals, waiver=waiver
+            )
             del bundles  # of a model of many files they are large
             manifest = Manifest.from_statement(statement, lone_name=place.lone_name, where=f"{place.where}, payload")
             subject = statement.subjects[0]
             if manifest.links and isinstance(source, DiskSource):
                 source.links |= {"inside"}
-        note(subject=subject.digest, signer=None if signer is None else signer.fingerprint, waived=signer is None)
+        waived = signer is None or bool(signer.withdrawn)
+        if withdrawals is not None:
+            waived |= withdrawals.check_artefact(subject.digest, waiver=waiver, where=source.where)
+        note(subject=subject.digest, signer=None if signer is None else signer.fingerprint, waived=waived)
         if wanted is not None and wanted != subject.sha256:
             raise PolicyError(f"{source.where}: this is model {subject.digest}, and {expect} was expected")
         ignored |= manifest.ignored | (usual - manifest.top_names)
@@ -96,7 +105,8 @@ def open_model(
             manifest=manifest,
             subject=subject,
             signer=signer,
-            waiver=waiver if signer is None else None,
+            waiver=waiver if waived else None,
+            withdrawals=withdrawals,
             ignored=ignored,
             unsigned=unsigned,
         )
@@ -116,6 +126,7 @@ def verify(
     policy: Policy,
     signature: "StrPath | Bundle | Sequence[StrPath | Bundle] | None" = None,
     expect: str | None = None,
+    withdrawals: Withdrawals | None = None,
     waiver: Waiver | None = None,
     ignore: Iterable[str] = (),
     allow_unsigned_files: bool = False,
@@ -129,6 +140,7 @@ def verify(
         policy: See `open_model`.
         signature: See `open_model`.
         expect: See `open_model`.
+        withdrawals: See `open_model`.
         waiver: See `open_model`.
         ignore: See `open_model`.
         allow_unsigned_files: See `open_model`.
@@ -145,6 +157,7 @@ def verify(
         OSError: Something cannot be read.
         PolicyError: See `open_model`.
         SignatureError: The signature does not verify.
+        WithdrawnError: See `open_model`.
         ValueError: See `open_model`.
     """
     note(model=_label(model))
@@ -153,6 +166,7 @@ def verify(
         policy=policy,
         signature=signature,
         expect=expect,
+        withdrawals=withdrawals,
         waiver=waiver,
         ignore=ignore,
         allow_unsigned_files=allow_unsigned_files,
