@@ -75,7 +75,10 @@ def loads(
     except UnicodeDecodeError as error:
         raise FormatError(f"{where}, byte {error.start}", f"{what} was expected; this is not valid UTF-8") from None
     try:
-        value: object = (_WITH_FLOATS if floats else _DECODER).decode(text)
+        decoder = _WITH_FLOATS if floats else _DECODER
+        value, end = decoder.raw_decode(text) if text.startswith(("{", "[")) else (None, -1)
+        if end != len(text):  # white space around it, or something else
+            value = decoder.decode(text)
     except _Fault as fault:
         raise FormatError(where, str(fault)) from None
     except json.JSONDecodeError as error:

@@ -15,6 +15,7 @@ LOG_SCHEMA = "lifeseal.log/1"
 NO_LINE = bytes(32)
 MAX_LINE = 1 << 20
 MAX_TORN = 2 * MAX_LINE
+_BUFFER = 1 << 20
 _START = canonical({"kind": "start", "prev": NO_LINE.hex(), "schema": LOG_SCHEMA, "time": ""})[:-2]
 START_ROOM = len(_START) + 64
 _START_PREV = range(_START.index(NO_LINE.hex().encode()), _START.index(NO_LINE.hex().encode()) + 64)
@@ -130,7 +131,7 @@ def entries(path: StrPath, *, whole: Hasher | None = None) -> Iterator[tuple[Ent
     number = 0
     ended = False
     fault: LifesealError | None = None
-    with os.fdopen(open_regular(path), "rb") as file:
+    with os.fdopen(open_regular(path), "rb", buffering=_BUFFER) as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_TORN + 2), b""), start=1):
             place = f"{where}, line {number}"
             if whole is not None:
