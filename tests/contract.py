@@ -37,6 +37,7 @@ provenance.diff(a, b) -> Difference
 provenance.prove(manifest, record, *, leaf_key=None) -> Proof
 provenance.prove_growth(previous, manifest) -> Proof
 provenance.check_proof(proof, manifest, *, record=None, leaf_key=None, previous=None)
+provenance.export(manifest, format, *, manifest_name="manifest.json") -> bytes
 erasure.Vault.create(path, *, root)
 erasure.Vault.open(path, *, root, at_least=None)
 erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None) -> SealedAsset
@@ -63,7 +64,6 @@ WAITING_WHOLE = (
     "serialization.convert",
     "provenance.record_training",
     "provenance.trace",
-    "provenance.export",
     "erasure.Vault.rehome",
     "erasure.Vault.subjects",
     "loading.pinned",

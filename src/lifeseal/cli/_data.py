@@ -3,6 +3,7 @@
 
 import click
 
+from lifeseal.cli._data_export import export
 from lifeseal.cli._data_proofs import check_proof, diff, prove
 from lifeseal.cli._data_record import record
 from lifeseal.cli._data_verify import verify
@@ -13,5 +14,5 @@ def data() -> None:
     """Record where data came from, and find every later change."""
 
 
-for command in (record, verify, diff, prove, check_proof):
+for command in (record, verify, diff, prove, check_proof, export):
     data.add_command(command)

@@ -20,9 +20,12 @@ provenance.verify(manifest, "reviews/")
 
 from lifeseal.provenance._checked import CheckedRecords, checked
 from lifeseal.provenance._columns import checked_batches, read_columns, row_entries
+from lifeseal.provenance._cyclonedx import model_bom
+from lifeseal.provenance._describe import describe
 from lifeseal.provenance._description import Description, Origin, Sensitivity
 from lifeseal.provenance._diff import Difference, FileChange, RecordChanges, diff
 from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
+from lifeseal.provenance._export import EXPORT_FORMATS, ExportFormat, export
 from lifeseal.provenance._keys import LeafKey
 from lifeseal.provenance._manifest import KeyUse, Manifest
 from lifeseal.provenance._proof import Absent, Claim, Gap, Grown, Included, Place, Proof
@@ -33,6 +36,7 @@ from lifeseal.provenance._verify import DataVerification, Sample, verify
 from lifeseal.provenance._work import Records
 
 __all__ = [
+    "EXPORT_FORMATS",
     "Absent",
     "CheckedRecords",
     "Claim",
@@ -40,6 +44,7 @@ __all__ = [
     "DataVerification",
     "Description",
     "Difference",
+    "ExportFormat",
     "FileChange",
     "FileRecords",
     "Gap",
@@ -60,7 +65,10 @@ __all__ = [
     "check_proof",
     "checked",
     "checked_batches",
+    "describe",
     "diff",
+    "export",
+    "model_bom",
     "open_manifest",
     "prove",
     "prove_growth",
