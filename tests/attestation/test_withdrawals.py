@@ -3,10 +3,12 @@
 
 import contextlib
 import datetime as dt
+import hashlib
 import json
 import multiprocessing
 import os
 
+import asn1crypto.x509
 import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +20,7 @@ from tests.support.authority import AUTHORITY, root
 from lifeseal.attestation import (
     Bundle,
     CertificateSigner,
+    KeyMaterial,
     KeySigner,
     Purpose,
     SignerInfo,
@@ -42,6 +45,7 @@ TOP = root()
 MIDDLE = TOP.issue("middle", extensions=AUTHORITY)
 LEAF = MIDDLE.issue("builder")
 DERS = [issued.certificate.public_bytes(Encoding.DER) for issued in (LEAF, MIDDLE, TOP)]
+PARTS = [hashlib.sha256(issued.certificate.tbs_certificate_bytes).hexdigest() for issued in (LEAF, MIDDLE, TOP)]
 BUILDER = CertificateSigner(KeySigner(LEAF.key), tuple(DERS[:2]))
 ROOTS = TrustedCertificates((DERS[2],))
 
@@ -81,11 +85,9 @@ def load(place, seen=None, policy=LISTER.public):
 
 def signed(place, document, *, signer=LISTER, purpose="lifeseal:withdrawals/1", name=None, sha256=None):
     """Sign any document as a list; a right one if nothing is changed."""
-    from hashlib import sha256 as hashed
-
     from lifeseal._io import canonical
 
-    subject = Subject(name=document.get("list", "x") if name is None else name, sha256=sha256 or hashed(canonical(document)).digest())
+    subject = Subject(name=document.get("list", "x") if name is None else name, sha256=sha256 or hashlib.sha256(canonical(document)).digest())
     sign_statement(Statement(subjects=(subject,), predicate_type=purpose, predicate=document), signer=signer).write(place)
     return place
 
@@ -422,11 +424,51 @@ def test_a_withdrawn_key_counts_no_more():
 
 @pytest.mark.parametrize("which", range(3))
 def test_a_withdrawn_certificate_counts_no_more_nor_what_is_below_it(which):
-    import hashlib
-
     assert check(ROOTS, BY_BUILDER)
     with pytest.raises(WithdrawnError, match=r"certificate [0-9a-f]{12} was withdrawn"):
-        check(ROOTS, BY_BUILDER, withdrawals=withdrawing("certificate", hashlib.sha256(DERS[which]).hexdigest()))
+        check(ROOTS, BY_BUILDER, withdrawals=withdrawing("certificate", PARTS[which]))
+
+
+def second_form(issued):
+    """The same certificate, its issuer's signature (r, s) written as (r, n - s), which is as good."""
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    r, s = decode_dss_signature(issued.certificate.signature)
+    found = asn1crypto.x509.Certificate.load(issued.certificate.public_bytes(Encoding.DER))
+    found["signature_value"] = encode_dss_signature(r, order - s)
+    return found.dump(force=True)
+
+
+def test_a_certificate_in_its_second_form_is_withdrawn_too():
+    other = second_form(LEAF)
+    assert other != DERS[0]
+    bundle = attrs.evolve(BY_BUILDER, material=attrs.evolve(BY_BUILDER.material, certificates=(other, DERS[1])))
+    assert check(ROOTS, bundle, withdrawals=EMPTY).fingerprint == hashlib.sha256(other).hexdigest()
+    with pytest.raises(WithdrawnError, match="certificate"):
+        check(ROOTS, bundle, withdrawals=withdrawing("certificate", PARTS[0]))
+
+
+def test_entries_are_made_from_files(tmp_path):
+    (tmp_path / "a.pub").write_bytes(A.pem)
+    (tmp_path / "c.pem").write_bytes(LEAF.pem)
+    (tmp_path / "chain.pem").write_bytes(LEAF.pem + MIDDLE.pem)
+    key = WithdrawnSigner.of_key(tmp_path / "a.pub", since=NOW - YEAR, reason="r")
+    certificate = WithdrawnSigner.of_certificate(tmp_path / "c.pem", since=NOW - YEAR, reason="r")
+    assert [(entry.kind, entry.fingerprint) for entry in (key, certificate)] == [("key", A.fingerprint), ("certificate", PARTS[0])]
+    with pytest.raises(FormatError, match="one certificate was expected, not 2"):
+        WithdrawnSigner.of_certificate(tmp_path / "chain.pem", since=NOW, reason="r")
+    with pytest.raises(FormatError, match="a public key in PEM form was expected"):
+        WithdrawnSigner.of_key(tmp_path / "c.pem", since=NOW, reason="r")
+
+
+def test_a_key_is_withdrawn_however_a_bundle_names_it():
+    """Older bundles hold the key itself, or a hint over its DER form."""
+    for material in (KeyMaterial(key=A.pem), KeyMaterial(hint=A.der_fingerprint)):
+        bundle = attrs.evolve(BY_A, material=material)
+        assert check(A, bundle, withdrawals=EMPTY)
+        with pytest.raises(WithdrawnError):
+            check(A, bundle)
 
 
 def test_the_kind_of_a_fingerprint_matters():

@@ -108,6 +108,11 @@ def test_a_state_without_a_list_is_a_mistake(place, cli, use):
     assert (answer.code, "give both" in answer.err) == (2, True)
 
 
+def test_a_state_that_is_not_there_is_said_to_be_made_first(place, cli):
+    answer = cli("verify", "model", "--key", "k.pub", "--withdrawals", "l.sig", "--state", "nowhere")
+    assert (answer.code, answer.err) == (2, "✗ nowhere: the folder that remembers lists is not there; make it once, and keep it\n")
+
+
 def test_nobody_vouches_for_an_unsigned_dataset_so_no_list_is_consulted(place, cli):
     answer = cli("data", "verify", "d.json", "data", "--unsigned", "--withdrawals", "l.sig")
     assert (answer.code, "need a signature" in answer.err) == (2, True)
@@ -124,8 +129,9 @@ def test_a_waiver_lets_a_withdrawn_model_pass_and_the_verdict_says_so(place, cli
     assert answer.code == 0
     assert answer.out.startswith("✓ model: withdrawn, accepted by waiver\n")
     assert "waived    by o, risk R-9, until 2999-12-31T23:59:59Z" in answer.out
+    assert "although  sha256:" in answer.out
     found = cli(*asked, "--waiver", "x.sig", "--json").document
-    assert (found["waived_by"], found["signer"] is None) == ("o", False)
+    assert (found["waived_by"], found["signer"] is None, len(found["withdrawn"])) == ("o", False, 1)
     answer = cli(*asked, "--waiver", "x.json")
     assert (answer.code, "this waiver is unsigned" in answer.err) == (1, True)
     assert cli("waiver", "sign", "x.json", "--key", "k.key", "--out", "x.sig").code == 0

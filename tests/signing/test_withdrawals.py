@@ -49,7 +49,9 @@ def test_what_was_withdrawn_is_refused(model, policy, lists, which, use):
 def test_a_waiver_for_it_lets_it_pass_and_is_named(model, policy, lists, digest, which):
     report = signing.verify(model, policy=policy, withdrawals=lists[which], waiver=waiver(digest))
     assert (report.waiver.owner, report.signer.fingerprint, report.withdrawals) == ("o", policy.fingerprint, lists[which])
+    assert ["was withdrawn" in text for text in report.withdrawn] == [True]
     report = signing.verify(model, policy=policy, withdrawals=EMPTY, waiver=waiver(digest))
+    assert report.withdrawn == ()
     assert (report.waiver, report.withdrawals) == (None, EMPTY)
     for other in (waiver("sha256:" + "0" * 64), waiver(digest, allows=["unsigned"]), waiver(digest, expires=NOW - YEAR)):
         with pytest.raises(WithdrawnError, match=r"was withdrawn.*the waiver of 'o'"):

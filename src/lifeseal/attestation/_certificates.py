@@ -12,7 +12,7 @@ import attrs
 from lifeseal._io import StrPath
 from lifeseal.attestation._bundle import MAX_DERS, Bundle, CertificateMaterial, KeyMaterial
 from lifeseal.attestation._keys import KeySigner, TrustedKey, checked_curve, verifies
-from lifeseal.attestation._paths import common_name, find_path, fingerprint_of, load_der, read_certificates
+from lifeseal.attestation._paths import common_name, find_path, load_der, read_certificates, signed_part_of
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._timestamps import Attested, attested_times, check_authorities, read_authorities
 from lifeseal.errors import CredentialError, FormatError, LimitError, PolicyError, SignatureError
@@ -191,7 +191,7 @@ class TrustedCertificates:
             raise SignatureError(f"the signature of this {purpose.label} does not verify under its certificate: changed after signing")
         times, notes = attested_times(bundle, self.tsa)
         path, seen = self._path(chain, times, notes)
-        fingerprint = fingerprint_of(path[0])
+        fingerprint = hashlib.sha256(material.certificates[0]).hexdigest()
         clause = f"certificate under {common_name(path[-1])!r}" + (f", named {self.san!r}" if self.san else "")
         clause += f", valid when it was timestamped, {seen.latest.isoformat()}" if seen else ""
         return SignerInfo(
@@ -202,7 +202,7 @@ class TrustedCertificates:
             time=times[0].latest if times else None,
             clause=clause,
             notes=(_NO_REVOCATION, *notes),
-            certificates=tuple(fingerprint_of(certificate) for certificate in path),
+            certificates=tuple(signed_part_of(certificate) for certificate in path),
         )
 
     def _path(

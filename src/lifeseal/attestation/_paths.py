@@ -3,6 +3,7 @@
 
 import datetime as dt
 import enum
+import hashlib
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -85,11 +86,12 @@ def read_certificates(path: StrPath) -> list[bytes]:
         raise FormatError(os.fspath(path), "certificates in PEM form were expected ('-----BEGIN CERTIFICATE-----')") from None
 
 
-def fingerprint_of(certificate: "x509.Certificate") -> str:
-    """Return the hexadecimal SHA-256 of a certificate's DER form."""
-    from cryptography.hazmat.primitives.hashes import SHA256
+def signed_part_of(certificate: "x509.Certificate") -> str:
+    """Return the hexadecimal SHA-256 of what the issuer signed of a certificate.
 
-    return certificate.fingerprint(SHA256()).hex()
+    An ECDSA signature can be written in a second way by anybody, and gives the certificate another DER form; its signed part has one form.
+    """
+    return hashlib.sha256(certificate.tbs_certificate_bytes).hexdigest()
 
 
 def common_name(certificate: "x509.Certificate") -> str:

@@ -59,7 +59,7 @@ class SignerInfo:
         time: A time, UTC, at which the signature is known to have existed: the earliest trusted timestamp, its accuracy added; None if there is none.
         clause: The part of the policy that accepted the signature.
         notes: What was not consulted, or was there and was not trusted.
-        certificates: Hexadecimal SHA-256 of the DER form of each certificate on the path that was found, the signer's first.
+        certificates: Hexadecimal SHA-256 of the signed part (TBSCertificate, DER) of each certificate on the path found, the signer's first.
         withdrawn: Why the signer counts only because a waiver says so; empty if it does not need one.
     """
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What was seen last: the memory by which an older list is told from the newest."""
 
+import errno
 import hashlib
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -29,6 +31,8 @@ def remember(folder: StrPath, *, name: str, number: int, sha256: bytes, where: s
         OSError: It cannot be read, or not be written.
         RolledBackError: The list is older than one that was seen, or another list of this number was.
     """
+    if not Path(folder).exists():
+        raise FileNotFoundError(errno.ENOENT, "the folder that remembers lists is not there; make it once, and keep it", os.fspath(folder))
     place = Path(folder) / f"withdrawals-{hashlib.sha256(name.encode()).hexdigest()}.json"
     if not _is_newer(place, name, number, sha256, where):
         return

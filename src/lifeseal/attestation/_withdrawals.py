@@ -2,7 +2,6 @@
 """Lists of what was withdrawn: artefacts by their digest, signers from a time on."""
 
 import datetime as dt
-import hashlib
 import itertools
 import os
 import re
@@ -16,7 +15,7 @@ from lifeseal.attestation._bundle import Bundle
 from lifeseal.attestation._documents import open_document, sign_document
 from lifeseal.attestation._identity import identity_fingerprint
 from lifeseal.attestation._keys import TrustedKey
-from lifeseal.attestation._paths import read_certificates
+from lifeseal.attestation._paths import load_der, read_certificates, signed_part_of
 from lifeseal.attestation._policy import Policy, Purpose, Signer, SignerInfo, waive_withdrawn
 from lifeseal.attestation._seen import remember
 from lifeseal.attestation._statement import parse_digest
@@ -58,7 +57,8 @@ class WithdrawnSigner:
 
     Attributes:
         kind: ``key``; ``certificate``: a signer's, or of an authority above it; or ``identity``, of Sigstore.
-        fingerprint: 64 hexadecimal digits: SHA-256 of a key's PEM form, of a certificate's DER form, or as `TrustedIdentity.fingerprint`.
+        fingerprint: 64 hexadecimal digits: SHA-256 of a key's PEM form, of the signed part (TBSCertificate, DER) of a certificate, or as
+            `TrustedIdentity.fingerprint`.
         since: From when on, with a time zone; a fraction of a second is cut off. A signature is judged by its trusted time, or else now.
         reason: Why; 4096 characters at most.
     """
@@ -77,10 +77,11 @@ class WithdrawnSigner:
 
     @classmethod
     @implements(
-        "5.2", limits="It names the key; the list that holds it must be signed and delivered. Certificates of the same key are withdrawn too."
+        "5.2",
+        limits="It names the key; the list that holds it must be signed and delivered. Signers' certificates of the same key are withdrawn too.",
     )
     def of_key(cls, path: StrPath, *, since: dt.datetime, reason: str) -> Self:
-        """Withdraw a key, and every certificate of it.
+        """Withdraw a signer's key, and with it every signer's certificate of it. Of an authority, withdraw each certificate.
 
         Args:
             path: The public key, PEM.
@@ -122,7 +123,7 @@ class WithdrawnSigner:
         der, *more = read_certificates(path)
         if more:
             raise FormatError(os.fspath(path), f"one certificate was expected, not {len(more) + 1}: which of them is withdrawn?")
-        return cls(kind="certificate", fingerprint=hashlib.sha256(der).hexdigest(), since=since, reason=reason)
+        return cls(kind="certificate", fingerprint=signed_part_of(load_der(der, where=os.fspath(path))), since=since, reason=reason)
 
     @classmethod
     def of_identity(cls, identity: str, issuer: str, *, since: dt.datetime, reason: str) -> Self:
@@ -330,7 +331,7 @@ class Withdrawals:
                     f"(list {self.name!r}, number {self.number})"
                 )
 
-    def check_artefact(self, digest: str, *, waiver: Waiver | None = None, where: str = "") -> bool:
+    def check_artefact(self, digest: str, *, waiver: Waiver | None = None, where: str = "") -> str:
         """Refuse an artefact that was withdrawn, unless a waiver covers it.
 
         Args:
@@ -339,7 +340,7 @@ class Withdrawals:
             where: Name for error messages; by default the digest.
 
         Returns:
-            Whether it was withdrawn, and the waiver let it pass.
+            Why it was withdrawn, where the waiver let it pass; empty if it was not.
 
         Raises:
             PolicyError: The list has expired.
@@ -348,9 +349,10 @@ class Withdrawals:
         self.refuse_expired()
         found = next((entry for entry in self.artefacts if entry.digest == digest), None)
         if found is None:
-            return False
-        waive_withdrawn(f"{digest} was withdrawn: {found.reason} (list {self.name!r}, number {self.number})", [digest], waiver, where=where or digest)
-        return True
+            return ""
+        reason = f"{digest} was withdrawn: {found.reason} (list {self.name!r}, number {self.number})"
+        waive_withdrawn(reason, [digest], waiver, where=where or digest)
+        return reason
 
 
 def _refuse_blank(text: str, name: str, limit: int) -> None:

@@ -109,6 +109,7 @@ def verify(
         "not_covered": list(found.not_covered),
         "revocation": "not consulted",
         "withdrawals": None if consulted is None else f"{consulted.name} {consulted.number}",
+        "withdrawn": list(found.withdrawn),
         "unused_signers": list(policy.unused) if isinstance(policy, attestation.PolicyFile) else [],
     }
     bare = found.signer is not None and found.signer.clause == found.signer.name
@@ -124,11 +125,9 @@ def verify(
     lines += [f"accepted  {found.signer.clause}"] if found.signer is not None and not bare else []
     lines += [f"signed    at {found.signer.time.isoformat()} or before, as a trusted authority attests"] if found.signer and found.signer.time else []
     lines += [f"note      {text}" for text in found.signer.notes] if found.signer is not None else []
-    lines += (
-        [f"waived    by {found.waiver.owner}, risk {found.waiver.risk}, until {attestation.format_time(found.waiver.expires)}"]
-        if found.waiver
-        else []
-    )
+    if found.waiver is not None:
+        lines += [f"waived    by {found.waiver.owner}, risk {found.waiver.risk}, until {attestation.format_time(found.waiver.expires)}"]
+        lines += [f"although  {text}" for text in found.withdrawn]
     lines += [f"withdrawn list {consulted.name}, number {consulted.number}: consulted"] if consulted is not None else []
     lines += unused(policy)
     lines += [f"left out  {', '.join(found.ignored)}"] if found.ignored else []

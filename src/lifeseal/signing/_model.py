@@ -45,6 +45,7 @@ class Verification:
         signer: Who signed, or None where a waiver stood in for a signature.
         waiver: The waiver used, for a missing signature or for a withdrawal, or None.
         withdrawals: The list that was consulted, or None.
+        withdrawn: What it says of the model or its signer, in sentences, where the waiver let it pass.
         files: Files whose content was compared.
         size: Bytes that were compared.
         hash: Hash used for the files.
@@ -57,7 +58,8 @@ class Verification:
     subject: Subject
     signer: SignerInfo | None
     waiver: Waiver | None
-    withdrawals: Withdrawals | None = None
+    withdrawals: Withdrawals | None
+    withdrawn: tuple[str, ...]
     files: int
     size: int
     hash: str
@@ -79,6 +81,7 @@ class SignedModel:
         signer: Who signed.
         waiver: What stood in for a signature, or let something withdrawn pass.
         withdrawals: The list that was consulted.
+        withdrawn: What it says of the model or its signer, and the waiver let pass.
         ignored: Paths left out.
         unsigned: Files allowed without being signed.
     """
@@ -92,6 +95,7 @@ class SignedModel:
         signer: SignerInfo | None,
         waiver: Waiver | None,
         withdrawals: Withdrawals | None,
+        withdrawn: tuple[str, ...],
         ignored: frozenset[str],
         unsigned: tuple[str, ...],
     ) -> None:
@@ -102,6 +106,7 @@ class SignedModel:
         self.signer = signer
         self.waiver = waiver
         self.withdrawals = withdrawals
+        self.withdrawn = withdrawn
         self.unsigned = unsigned
         self._entries: Mapping[str, FileEntry] = MappingProxyType(
             {name: _entry(name, source.size(name), parts, sharded=manifest.shard_size is not None) for name, parts in manifest.parts()}
@@ -210,6 +215,7 @@ class SignedModel:
             signer=self.signer,
             waiver=self.waiver,
             withdrawals=self.withdrawals,
+            withdrawn=self.withdrawn,
             files=len(found),
             size=sum(entry.size for entry in found.values()),
             hash=how.hash,

@@ -92,9 +92,11 @@ def open_model(
             subject = statement.subjects[0]
             if manifest.links and isinstance(source, DiskSource):
                 source.links |= {"inside"}
-        waived = signer is None or bool(signer.withdrawn)
+        reasons = ["" if signer is None else signer.withdrawn]
         if withdrawals is not None:
-            waived |= withdrawals.check_artefact(subject.digest, waiver=waiver, where=source.where)
+            reasons.append(withdrawals.check_artefact(subject.digest, waiver=waiver, where=source.where))
+        withdrawn = tuple(filter(None, reasons))
+        waived = signer is None or bool(withdrawn)
         note(subject=subject.digest, signer=None if signer is None else signer.fingerprint, waived=waived)
         if wanted is not None and wanted != subject.sha256:
             raise PolicyError(f"{source.where}: this is model {subject.digest}, and {expect} was expected")
@@ -107,6 +109,7 @@ def open_model(
             signer=signer,
             waiver=waiver if waived else None,
             withdrawals=withdrawals,
+            withdrawn=withdrawn,
             ignored=ignored,
             unsigned=unsigned,
         )
