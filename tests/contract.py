@@ -44,6 +44,11 @@ erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None) -
 erasure.Vault.asset(self, name) -> SealedAsset
 erasure.Vault.unseal(self, name, out)
 erasure.Vault.erase(self, names) -> Erasure
+erasure.Vault.info(self) -> VaultInfo
+erasure.Vault.verify(self, *, progress=None) -> VaultCheck
+erasure.Vault.compact(self) -> Compaction
+erasure.check_structure(path) -> VaultCheck
+erasure.allow_unlocked_memory()
 loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None) -> dict
 loading.load_into(signed, module, *, strict=True, rename=None, files=None, progress=None) -> LoadReport
 evidence.Log(path, *, key=None, on_failure="refuse")

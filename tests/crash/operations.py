@@ -15,7 +15,7 @@ from unittest import mock
 
 from crash.harness import Operation
 from lifeseal import attestation, evidence, provenance, signing
-from lifeseal._io import _durable
+from lifeseal._io import _durable, _names
 from lifeseal.errors import DigestMismatchError, FormatError, RolledBackError
 from lifeseal.principles import Event
 from lifeseal.provenance import _leaves
@@ -240,11 +240,11 @@ OPERATIONS = (
     replacement("create-named", _create_named, old=None, next_write=lambda folder: _create_named(folder / "next", b"")),
     Operation(name="append", prepare=lambda folder: (folder / "log").write_bytes(OLD), run=_append, check=_check_log(OLD)),
     Operation(name="append-new", prepare=lambda _: None, run=_append, check=_check_log(b"")),
-    Operation(name="make-folder", prepare=lambda _: None, run=lambda folder: _durable.make_folder(folder / "made"), check=_check_folder),
+    Operation(name="make-folder", prepare=lambda _: None, run=lambda folder: _names.make_folder(folder / "made"), check=_check_folder),
     Operation(
         name="remove",
         prepare=lambda folder: (folder / "file").write_bytes(OLD),
-        run=lambda folder: _durable.remove(folder / "file"),
+        run=lambda folder: _names.remove(folder / "file"),
         check=lambda folder, acknowledged: old_or_new(folder / "file", OLD, None, acknowledged=acknowledged),
     ),
     Operation(name="sign", prepare=_prepare_signed, run=_sign, check=_check_signed, next_write=_sign),

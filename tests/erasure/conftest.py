@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A vault with its root beside it, and a small model to seal."""
 
+import contextlib
+import tempfile
 from pathlib import Path
 
 import attrs
@@ -26,8 +28,8 @@ class Desk:
         return sorted((self.folder / "objects").iterdir())
 
     @property
-    def registry(self):
-        (found,) = self.folder.glob("registry-*")
+    def log(self):
+        (found,) = self.folder.glob("log-*")
         return found
 
 
@@ -39,6 +41,13 @@ def desk(tmp_path):
     (model / "deep" / "config.json").write_bytes(b"{}")
     (model / "deep" / "er" / "empty").write_bytes(b"")
     return Desk(tmp_path / "vault", FileRoot(tmp_path / "vault.root"), model)
+
+
+@contextlib.contextmanager
+def in_memory():
+    """A folder on a memory file system, where there is one: for tests of many changes, each of which waits for the disk."""
+    with tempfile.TemporaryDirectory(prefix="lifeseal-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        yield Path(folder)
 
 
 def content(folder):

@@ -1,68 +1,99 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seal and erase as operations for the crash harness: killed, refused or cut off anywhere, the vault is as before or as after."""
+"""Seal, erase and compact as operations for the crash harness: killed, refused or cut off anywhere, the vault is as before or as after."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from crash.harness import Operation
-from lifeseal.erasure import FileRoot, Vault
-from lifeseal.errors import DestroyedError
+from lifeseal.erasure import FileRoot, PassphraseRoot, RootHolder, Vault
+from lifeseal.errors import DestroyedError, PendingError, StoreError
 
 PLAIN = b"weights" * 3000
+LIVE, ERASED, ABSENT, PENDING = "live", "erased", "absent", "pending"
+Holder = Callable[[Path], RootHolder]
 
 
-def _open(folder: Path) -> Vault:
-    return Vault.open(folder / "vault", root=FileRoot(folder / "root"))
+def _file(folder: Path) -> RootHolder:
+    return FileRoot(folder / "root")
 
 
-def _prepare(folder: Path) -> None:
+def _passphrase(_: Path) -> RootHolder:
+    return PassphraseRoot(b"a passphrase")
+
+
+def _open(folder: Path, holder: Holder) -> Vault:
+    return Vault.open(folder / "vault", root=holder(folder))
+
+
+def _prepare(folder: Path, holder: Holder) -> None:
     (folder / "plain").write_bytes(PLAIN)
-    with Vault.create(folder / "vault", root=FileRoot(folder / "root")) as vault:
-        vault.seal(folder / "plain", "first")
+    with Vault.create(folder / "vault", root=holder(folder)) as vault:
+        vault.seal(folder / "plain", "first").close()
 
 
-def _seal(folder: Path) -> None:
-    with _open(folder) as vault:
-        vault.seal(folder / "plain", "second")
+def _seal(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.seal(folder / "plain", "second").close()
 
 
-def _erase(folder: Path) -> None:
-    with _open(folder) as vault:
+def _erase(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
         vault.erase(["first"])
 
 
-def _check(folder: Path, acknowledged: bool, *, after: str) -> str | None:  # noqa: FBT001  # the harness calls it
-    with _open(folder) as vault:
-        states = {info.name: info.state for info in vault.assets()}
-        if states.keys() - {"first", "second"} or "first" not in states:
-            return f"the vault holds {states}"
-        if acknowledged and f"{after} {states.get(after)}" != {"second": "second live", "first": "first erased"}[after]:
-            return f"acknowledged and lost: {states}"
-        for name, state in states.items():
-            try:
-                with vault.asset(name) as asset, asset.open("plain") as reader:
-                    buffer = bytearray(len(PLAIN))
-                    reader.readinto(memoryview(buffer), 0)
-            except DestroyedError:
-                if state == "live":
-                    return f"{name} is listed as live and destroyed"
-            else:
-                if buffer != PLAIN or state != "live":
-                    return f"{name} is {state} and reads otherwise"
-    return None
+def _compact(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.compact()
 
 
-def _next_write(folder: Path) -> None:
-    with _open(folder) as vault:
-        vault.seal(folder / "plain", "next")
-        live = [info for info in vault.assets() if info.state == "live"]
-    if len(list((folder / "vault").glob("registry-*"))) != 1 or len(list((folder / "vault" / "objects").iterdir())) != 2 * len(live):
+def _state(vault: Vault, name: str) -> str:
+    try:
+        with vault.asset(name) as asset, asset.open("plain") as reader:
+            buffer = bytearray(reader.size)
+            reader.readinto(memoryview(buffer), 0)
+    except DestroyedError:
+        return ERASED
+    except PendingError:
+        return PENDING
+    except StoreError as error:
+        return ABSENT if "no asset" in str(error) else str(error)
+    return LIVE if buffer == PLAIN else "otherwise"
+
+
+def _check(folder: Path, acknowledged: bool, *, holder: Holder, after: tuple[str, str]) -> str | None:  # noqa: FBT001  # the harness calls it
+    with _open(folder, holder) as vault:
+        found = _state(vault, "first"), _state(vault, "second")
+        listed = [info.state for info in vault.assets()]
+    allowed = [after] if acknowledged else [(LIVE, ABSENT), after, *([(PENDING, ABSENT)] if after[0] == ERASED else [])]
+    if found not in allowed:
+        return f"{'acknowledged and lost: ' if acknowledged else ''}the assets are {found}"
+    return None if len(listed) == 2 - (found[1] == ABSENT) else f"the vault lists {listed}"
+
+
+def _next_write(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.seal(folder / "plain", "next").close()
+        vault.verify()
+        live = [info for info in vault.assets() if info.state == LIVE]
+    roots, logs = (len(list((folder / "vault").glob(pattern))) for pattern in ("root-*", "log-*"))
+    if logs != 1 or roots > 1 or len(list((folder / "vault" / "objects").iterdir())) != 2 * len(live):
         raise AssertionError("the next writer did not clear up")
 
 
-_for_vaults = functools.partial(Operation, prepare=_prepare, next_write=_next_write)
+def _for_vaults(name: str, act: Callable[[Path, Holder], None], after: tuple[str, str], holder: Holder) -> Operation:
+    return Operation(
+        name=name,
+        prepare=functools.partial(_prepare, holder=holder),
+        run=functools.partial(act, holder=holder),
+        check=functools.partial(_check, holder=holder, after=after),
+        next_write=functools.partial(_next_write, holder=holder),
+    )
+
 
 OPERATIONS = (
-    _for_vaults(name="vault-seal", run=_seal, check=functools.partial(_check, after="second")),
-    _for_vaults(name="vault-erase", run=_erase, check=functools.partial(_check, after="first")),
+    _for_vaults("vault-seal", _seal, (LIVE, LIVE), _file),
+    _for_vaults("vault-erase", _erase, (ERASED, ABSENT), _file),
+    _for_vaults("vault-compact", _compact, (LIVE, ABSENT), _file),
+    _for_vaults("vault-erase-passphrase", _erase, (ERASED, ABSENT), _passphrase),
 )

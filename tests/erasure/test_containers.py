@@ -22,7 +22,7 @@ def test_cryptography_decrypts_our_container(desk):
     with desk.create() as vault:
         vault.seal(desk.model, "model")
         identity = bytes.fromhex(vault.id)
-    with load(desk.folder, desk.root).registry as registry, registry.key(0) as key:
+    with load(desk.folder, desk.root) as state, state.tree.key(0) as key:
         found = []
         for path in desk.objects:
             file_id = bytes.fromhex(path.name)

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from erasure.conftest import in_memory
 from lifeseal.erasure import FileRoot, Vault
 from lifeseal.errors import FormatError, LifesealError, StoreError
 
@@ -57,6 +58,12 @@ def opened(folder):
 
 
 @pytest.fixture
+def tmp_path():
+    with in_memory() as folder:
+        yield folder
+
+
+@pytest.fixture
 def prepared(desk, tmp_path):
     base = tmp_path / "base"
     base.mkdir()
@@ -77,7 +84,7 @@ def check_all_is_well(folder, live, content_of, model):
             assert content_of(folder / f"out-{name}") == content_of(model)
         vault.seal(model / "weights.bin", "next")
         live = [info for info in vault.assets() if info.state == "live"]
-    assert len(list((folder / "vault").glob("registry-*"))) == 1
+    assert len(list((folder / "vault").glob("log-*"))) == 1
     assert len(list((folder / "vault" / "objects").iterdir())) == sum(info.files + 1 for info in live)
 
 
@@ -163,7 +170,7 @@ def test_a_root_that_took_the_name_but_not_the_disk_may_come_back(desk, monkeypa
             with pytest.raises(OSError, match="Input/output") as caught:
                 vault.erase(["model"])
             assert caught.value.__notes__ == [
-                "epoch 3 is in force: the keys are gone, but a power cut may bring epoch 2 back; the next change makes this one last"
+                "epoch 4 is in force: the keys are gone, but a power cut may bring epoch 3 back; the next change makes this one last"
             ]
             with pytest.raises(OSError, match="Input/output"):
                 vault.erase(["model"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lifeseal._io import _durable
+from lifeseal._io import _durable, _names
 from lifeseal.errors import FormatError, LockedError
 
 LITTER = ".lifeseal-0123456789abcdef.tmp"
@@ -274,38 +274,38 @@ def test_takes_no_named_file_where_the_disk_refuses(number, unnamed_files_fail_w
 
 class TestMakeFolder:
     def test_makes_one(self, tmp_path):
-        _durable.make_folder(tmp_path / "made", mode=0o700)
+        _names.make_folder(tmp_path / "made", mode=0o700)
         assert (tmp_path / "made").is_dir()
         assert mode_of(tmp_path / "made") == 0o700
 
     def test_refuses_a_name_that_is_taken(self, tmp_path):
         with pytest.raises(FileExistsError):
-            _durable.make_folder(tmp_path)
+            _names.make_folder(tmp_path)
 
     def test_refuses_a_parent_that_is_not_there(self, tmp_path):
         with pytest.raises(FileNotFoundError):
-            _durable.make_folder(tmp_path / "none" / "made")
+            _names.make_folder(tmp_path / "none" / "made")
 
 
 class TestRemove:
     def test_removes_a_file(self, tmp_path):
         (tmp_path / "file").write_bytes(b"old")
-        _durable.remove(tmp_path / "file")
+        _names.remove(tmp_path / "file")
         assert names(tmp_path) == []
 
     def test_a_file_that_is_gone_is_no_error(self, tmp_path):
-        _durable.remove(tmp_path / "file")
+        _names.remove(tmp_path / "file")
 
     def test_removes_the_link_and_not_what_it_names(self, tmp_path):
         (tmp_path / "outside").write_bytes(b"outside")
         (tmp_path / "link").symlink_to(tmp_path / "outside")
-        _durable.remove(tmp_path / "link")
+        _names.remove(tmp_path / "link")
         assert names(tmp_path) == ["outside"]
 
     def test_refuses_a_folder(self, tmp_path):
         (tmp_path / "folder").mkdir()
         with pytest.raises(OSError, match="folder"):
-            _durable.remove(tmp_path / "folder")
+            _names.remove(tmp_path / "folder")
         assert names(tmp_path) == ["folder"]
 
 
@@ -413,7 +413,7 @@ def test_an_appender_closes_the_line_that_a_killed_writer_tore(tmp_path):
 
 def test_an_error_names_the_whole_path(tmp_path):
     missing = tmp_path / "missing" / "file"
-    for write in (lambda: _durable.replace(missing, b""), lambda: _durable.make_folder(missing), lambda: _durable.Appender(missing)):
+    for write in (lambda: _durable.replace(missing, b""), lambda: _names.make_folder(missing), lambda: _durable.Appender(missing)):
         with pytest.raises(FileNotFoundError) as caught:
             write()
         assert caught.value.filename == str(missing)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lifeseal._io import _memory
 from lifeseal._io._memory import MAX_SECRET, Secret
 from lifeseal.errors import LimitError
 
@@ -160,14 +161,18 @@ def test_a_child_sees_zeros_and_the_parent_its_key():
 
 def test_its_pages_are_locked_and_kept_out_of_dumps_and_forks():
     with Secret(32) as secret, secret.view() as view:
-        address = ctypes.addressof(ctypes.c_char.from_buffer(view))
-        flags, inside = "", False
-        for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
-            if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-                inside = int(bounds[1], 16) <= address < int(bounds[2], 16)
-            elif inside and line.startswith("VmFlags:"):
-                flags = line
-    assert {"lo", "dd", "wf"} <= set(flags.split())
+        flags = flags_at(ctypes.addressof(ctypes.c_char.from_buffer(view)))
+    assert {"lo", "dd", "wf"} <= flags
+
+
+def flags_at(address):
+    flags, inside = "", False
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(bounds[1], 16) <= address < int(bounds[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            flags = line
+    return set(flags.split())
 
 
 @contextlib.contextmanager
@@ -187,6 +192,17 @@ def test_refuses_memory_that_cannot_be_locked():
     with pytest.raises(OSError, match=r"cannot be locked against swapping; raise the limit \(ulimit -l\)"), no_right_to_lock():
         Secret(32)
     Secret(32).close()
+
+
+def test_takes_memory_that_cannot_be_locked_where_that_was_allowed(monkeypatch):
+    monkeypatch.setattr(_memory, "_allowed", [])
+    _memory.allow_unlocked_memory()
+    with no_right_to_lock(), Secret.copy_of(KEY) as secret, secret.view() as view:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(view))
+        flags = flags_at(address)
+        assert bytes(view) == KEY
+    assert {"dd", "wf"} <= flags
+    assert "lo" not in flags
 
 
 @pytest.mark.parametrize(("options", "held", "after"), [([], 1, 0), (["copy"], 2, 1)], ids=["kept", "control"])

@@ -4,7 +4,7 @@
 For lifeseal's own packages; not a public interface.
 """
 
-from lifeseal._io._durable import Appender, Buffer, Output, StrPath, make_folder, remove, replace, replacing, second_name, sweep
+from lifeseal._io._durable import Appender, Buffer, Output, StrPath, replace, replacing
 from lifeseal._io._extras import require
 from lifeseal._io._hashing import (
     DIGEST_SIZES,
@@ -20,7 +20,9 @@ from lifeseal._io._hashing import (
     read_whole,
 )
 from lifeseal._io._links import LinkKind
-from lifeseal._io._memory import Secret, refuse_beyond_memory
+from lifeseal._io._litter import sweep
+from lifeseal._io._memory import Secret, allow_unlocked_memory, refuse_beyond_memory
+from lifeseal._io._names import make_folder, remove, remove_all, second_name
 from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
 from lifeseal._io._source import WRITTEN, DiskSource, Reader, Source, checked_name
@@ -52,6 +54,7 @@ __all__ = [
     "Source",
     "StrPath",
     "Table",
+    "allow_unlocked_memory",
     "available_cores",
     "canonical",
     "checked_name",
@@ -72,6 +75,7 @@ __all__ = [
     "refuse_beyond_memory",
     "refuse_foreign",
     "remove",
+    "remove_all",
     "replace",
     "replacing",
     "require",

@@ -5,20 +5,20 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+from lifeseal._io._litter import sweep_open
 from lifeseal.errors import FormatError, LockedError
 
 StrPath: TypeAlias = str | os.PathLike[str]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-_TEMP = re.compile(r"\.lifeseal-[0-9a-f]{16}\.tmp")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
+_WIPED = 1 << 20
 _NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
 
 
@@ -45,7 +45,7 @@ class Output:
         Raises:
             OSError: The disk refused.
         """
-        with memoryview(data).cast("B") as view, _named(self._target):
+        with memoryview(data).cast("B") as view, named(self._target):
             done = 0
             while done < len(view):
                 done += os.write(self._fd, view[done:])
@@ -71,7 +71,7 @@ class Output:
 
 
 @contextlib.contextmanager
-def _named(target: Path) -> Iterator[None]:
+def named(target: Path) -> Iterator[None]:
     """Let an error name the whole path; calls by directory descriptor know its last part only."""
     try:
         yield
@@ -81,7 +81,7 @@ def _named(target: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True) -> Iterator[Output]:
+def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True, wipe: bool = False) -> Iterator[Output]:
     """Write a whole file so that its name holds the old content or the new, whatever happens.
 
     The content goes to an unnamed file (a named temporary one where the file system has none), reaches the disk, and takes the name in
@@ -92,6 +92,7 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True) -> It
         path: The file; its folder must exist.
         mode: Permissions of the new file, before the umask.
         overwrite: False refuses a name that is taken, without a race.
+        wipe: Overwrite the old content in place once the new is durable, as far as the disk lets it: no promise on flash or copy-on-write.
 
     Yields:
         The output to write to.
@@ -102,22 +103,22 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True) -> It
             the name, but a power cut may bring back the old.
     """
     target = Path(path)
-    with _named(target):
-        folder = os.open(target.parent, _DIRECTORY)
+    with named(target):
+        folder = os.open(target.parent, DIRECTORY)
     temp = None
     try:
         _refuse_odd_target(folder, target, overwrite=overwrite)
-        with _named(target):
+        with named(target):
             fd, temp = _open_new(folder, mode)
         try:
             if overwrite or temp is not None:
-                _sweep(folder)
+                sweep_open(folder)
             output = Output(fd, target)
             yield output
             if output.target != target:
                 target = output.target
                 _refuse_odd_target(folder, target, overwrite=overwrite)
-            with _named(target):
+            with named(target), wiping(target.name, folder, wanted=wipe):
                 os.fsync(fd)
                 if overwrite:
                     if temp is None:
@@ -141,7 +142,7 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True) -> It
         os.close(folder)
 
 
-def replace(path: StrPath, data: Buffer, *, mode: int = 0o644, overwrite: bool = True) -> None:
+def replace(path: StrPath, data: Buffer, *, mode: int = 0o644, overwrite: bool = True, wipe: bool = False) -> None:
     """Write one whole file durably; see `replacing`.
 
     Args:
@@ -149,79 +150,34 @@ def replace(path: StrPath, data: Buffer, *, mode: int = 0o644, overwrite: bool =
         data: The new content.
         mode: Permissions of the new file, before the umask.
         overwrite: False refuses a name that is taken.
+        wipe: See `replacing`.
 
     Raises:
         FileExistsError: The name is taken and ``overwrite`` is false, or it names something that is not a regular file.
         OSError: The disk refused; the old content stands. Where it was the folder that did not reach the disk, the new content has taken
             the name, but a power cut may bring back the old.
     """
-    with replacing(path, mode=mode, overwrite=overwrite) as output:
+    with replacing(path, mode=mode, overwrite=overwrite, wipe=wipe) as output:
         output.write(data)
 
 
-def make_folder(path: StrPath, *, mode: int = 0o755) -> None:
-    """Make one folder that survives a power cut.
-
-    Args:
-        path: The new folder; its parent must exist.
-        mode: Permissions, before the umask.
-
-    Raises:
-        FileExistsError: The name is taken.
-        OSError: The disk refused.
-    """
-    target = Path(path)
-    with _named(target):
-        parent = os.open(target.parent, _DIRECTORY)
-        try:
-            os.mkdir(target.name, mode, dir_fd=parent)
-            os.fsync(parent)
-        finally:
-            os.close(parent)
-
-
-def second_name(path: StrPath, other: StrPath) -> None:
-    """Give a file another name beside its own, so that both survive a power cut.
-
-    Args:
-        path: The file.
-        other: The new name, in the same file system. Taken by this very file already is no error.
-
-    Raises:
-        FileExistsError: Something else has that name.
-        OSError: The disk refused, or the file system has no hard links.
-    """
-    target = Path(other)
-    with _named(target):
-        folder = os.open(target.parent, _DIRECTORY)
-        try:
-            try:
-                os.link(path, target.name, dst_dir_fd=folder, follow_symlinks=False)
-            except FileExistsError:
-                if not os.path.samestat(os.lstat(path), os.stat(target.name, dir_fd=folder, follow_symlinks=False)):
-                    raise
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def remove(path: StrPath) -> None:
-    """Unlink one file so that it stays away after a power cut; a file that is gone already is no error.
-
-    Args:
-        path: The file.
-
-    Raises:
-        OSError: The disk refused.
-    """
-    target = Path(path)
-    parent = os.open(target.parent, _DIRECTORY)
+@contextlib.contextmanager
+def wiping(name: str, folder: int, *, wanted: bool) -> Iterator[None]:
+    """Hold the file that has the name now; if the block ends well, overwrite what it held. What fails here is no error: it is extra care."""
+    old = -1
+    if wanted:
+        with contextlib.suppress(OSError):
+            old = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(target.name, dir_fd=parent)
-        os.fsync(parent)
+        yield
+        found = os.fstat(old) if old >= 0 else None
+        if found is not None and stat.S_ISREG(found.st_mode) and found.st_nlink == 0:
+            with contextlib.suppress(OSError):
+                os.pwrite(old, bytes(min(found.st_size, _WIPED)), 0)
+                os.fdatasync(old)
     finally:
-        os.close(parent)
+        if old >= 0:
+            os.close(old)
 
 
 class Appender:
@@ -233,17 +189,18 @@ class Appender:
     Args:
         path: The file; made if it is not there. A symbolic link or anything but a regular file is refused.
         mode: Permissions of a new file, before the umask.
+        create: False opens a file that is there, and known to have reached the disk.
 
     Raises:
         FormatError: It is not a regular file.
         OSError: It cannot be opened.
     """
 
-    def __init__(self, path: StrPath, *, mode: int = 0o644) -> None:
+    def __init__(self, path: StrPath, *, mode: int = 0o644, create: bool = True) -> None:
         target = Path(path)
         self._path = target
-        with _named(target):
-            self._fd = _open_to_append(target, mode)
+        with named(target):
+            self._fd = _open_to_append(target, mode, create=create)
 
     @contextlib.contextmanager
     def locked(self, *, wait: bool = True) -> Iterator[None]:
@@ -287,7 +244,18 @@ class Appender:
         size = self.size()
         return os.pread(self._fd, min(limit, size), max(0, size - limit))
 
-    def append(self, data: bytes, *, durable: bool) -> None:
+    def cut(self, size: int) -> None:
+        """Shorten the file to what its reader knows to be whole. Call it within a lock.
+
+        Args:
+            size: Bytes that stay.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        os.ftruncate(self._fd, size)
+
+    def append(self, data: Buffer, *, durable: bool, lines: bool = True) -> None:
         """Append at the end. Call it within `locked`. A line that a killed writer tore is closed first.
 
         A write that fails half way is cut off again.
@@ -295,13 +263,14 @@ class Appender:
         Args:
             data: Whole lines.
             durable: Return only when it has reached the disk.
+            lines: False where the file is not made of lines, and its reader knows a torn end by other means.
 
         Raises:
             OSError: The disk refused; the file is as before.
         """
         before = self.size()
-        if before and data and not data.startswith(b"\n") and os.pread(self._fd, 1, before - 1) != b"\n":
-            data = b"\n" + data  # a killed writer tore its last line; it must not run into this one
+        if lines and before and data and bytes(data[:1]) != b"\n" and os.pread(self._fd, 1, before - 1) != b"\n":
+            data = b"\n" + bytes(data)  # a killed writer tore its last line; it must not run into this one
         try:
             view = memoryview(data)
             while view:
@@ -320,10 +289,10 @@ class Appender:
             os.close(fd)
 
 
-def _open_to_append(target: Path, mode: int) -> int:
-    folder = os.open(target.parent, _DIRECTORY)
+def _open_to_append(target: Path, mode: int, *, create: bool) -> int:
+    folder = os.open(target.parent, DIRECTORY)
     try:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_CREAT if create else 0)
         try:
             fd = os.open(target.name, flags, mode, dir_fd=folder)
         except OSError as error:
@@ -333,7 +302,8 @@ def _open_to_append(target: Path, mode: int) -> int:
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise FormatError(str(target), "a regular file was expected")
-            os.fsync(folder)
+            if create:
+                os.fsync(folder)
         except BaseException:
             os.close(fd)
             raise
@@ -397,31 +367,3 @@ def _hold(fd: int) -> bool:
 
 def _link(fd: int, name: str, folder: int) -> None:
     os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
-
-
-def sweep(folder: StrPath) -> None:
-    """Remove from a folder what writers that were killed left there; living writers' files stay.
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        OSError: It cannot be opened.
-    """
-    fd = os.open(folder, _DIRECTORY)
-    try:
-        _sweep(fd)
-    finally:
-        os.close(fd)
-
-
-def _sweep(folder: int) -> None:
-    """Remove temporary files of writers that were killed; a living writer holds a lock on its own."""
-    for name in filter(_TEMP.fullmatch, os.listdir(folder)):
-        with contextlib.suppress(OSError):
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(name, dir_fd=folder)
-            finally:
-                os.close(fd)

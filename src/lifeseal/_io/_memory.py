@@ -2,16 +2,21 @@
 """Key memory: locked against swapping, kept out of core dumps and forks, zeroed at the end."""
 
 import contextlib
+import functools
 import hmac
 import mmap
 import os
 import pathlib
-from typing import NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from lifeseal.errors import LimitError
 
+if TYPE_CHECKING:
+    import ctypes
+
 _WIPE_ON_FORK = 18  # MADV_WIPEONFORK, Linux 4.14; the mmap module does not name it
 MAX_SECRET = 4 << 20
+_allowed: list[bool] = []
 
 
 class Secret:
@@ -28,7 +33,7 @@ class Secret:
 
     Raises:
         LimitError: ``size`` is larger than 4 MiB.
-        OSError: The pages cannot be locked (see ``ulimit -l``).
+        OSError: The pages cannot be locked (see ``ulimit -l``), and `allow_unlocked_memory` was not called.
     """
 
     def __init__(self, size: int) -> None:
@@ -133,6 +138,11 @@ class Secret:
     __hash__ = object.__hash__
 
 
+def allow_unlocked_memory() -> None:
+    """Let key memory be used that the system does not lock, from here on and in the whole process; see `lifeseal.erasure`."""
+    _allowed.append(True)
+
+
 def refuse_beyond_memory(size: int, *, where: str) -> None:
     """Refuse to fill memory with more than this machine has: a sparse file claims any size for nothing.
 
@@ -148,13 +158,19 @@ def refuse_beyond_memory(size: int, *, where: str) -> None:
         raise LimitError(where, limit=memory, seen=size)
 
 
+@functools.cache
+def _libc() -> "ctypes.CDLL":
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _protect(memory: mmap.mmap) -> None:
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
     anchor = ctypes.c_char.from_buffer(memory)
     try:
-        if libc.mlock(ctypes.c_void_p(ctypes.addressof(anchor)), ctypes.c_size_t(len(memory))) != 0:
+        if _libc().mlock(ctypes.c_void_p(ctypes.addressof(anchor)), ctypes.c_size_t(len(memory))) != 0 and not _allowed:
             number = ctypes.get_errno()
             raise OSError(number, "key memory cannot be locked against swapping; raise the limit (ulimit -l)")
     finally:

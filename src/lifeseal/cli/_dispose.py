@@ -16,7 +16,7 @@ from lifeseal.cli._verify import load_policy, load_withdrawals, unused
 
 if TYPE_CHECKING:
     from lifeseal.disposal import Disposal, Plan, Trigger
-    from lifeseal.erasure import FileRoot
+    from lifeseal.erasure import RootHolder
 
 
 @click.command(
@@ -57,7 +57,7 @@ def dispose(
     force: bool,
     dry_run: bool,
     yes: bool,
-    root: "FileRoot",
+    root: "RootHolder",
 ) -> None:
     """Erase vault assets NAME… for good, and certify it.
 
@@ -121,7 +121,7 @@ def verify(
     withdrawals: Path | None,
     state: Path | None,
     vault: Path | None,
-    root: "FileRoot | None",
+    root: "RootHolder | None",
 ) -> None:
     """Check who signed a disposal certificate and, with --vault, that the vault refuses what it names."""
     from lifeseal import disposal

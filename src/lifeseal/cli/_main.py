@@ -52,7 +52,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "data": ("record", "verify", "diff", "prove", "check-proof", "export"),
-    "vault": ("init", "seal", "unseal", "list", "info"),
+    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact"),
     "certificate": ("verify",),
     "waiver": ("new", "sign"),
     "withdraw": ("new", "add", "sign"),

@@ -9,41 +9,55 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode
+from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode, secret_from
 from lifeseal.cli._output import Output, counted
 
 if TYPE_CHECKING:
-    from lifeseal.erasure import FileRoot
+    from lifeseal.erasure import RootHolder
 
 R = TypeVar("R")
-_LOSING = "Losing the root file loses everything sealed under it."
-_BACKING_UP = "A backup of the root file undoes every erasure made after it; the vault folder itself may be backed up."
+_KINDS = "file:PATH or passphrase:"
 
 
 def root_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command ``--root`` and ``--config``, and hand it the root holder for its vault as ``root``."""
+    """Give a command ``--root`` and what belongs to it, and hand it the root holder for its vault as ``root``."""
 
-    @click.option("--root", "uri", metavar="URI", help="Where the root key is, as file:PATH; by default from your configuration.")
+    @click.option("--root", "uri", metavar="URI", help=f"Where the root key is: {_KINDS}; by default from your configuration.")
     @click.option("--config", type=PATH, help="Your configuration; by default lifeseal/config.toml under XDG_CONFIG_HOME.")
+    @click.option("--root-passphrase-file", type=PATH, help="For passphrase: - the passphrase on the first line; - reads standard input.")
+    @click.option("--allow-unlocked-memory", is_flag=True, help="Go on where key memory cannot be locked against swapping.")
     @functools.wraps(command)
-    def run(*args: object, uri: str | None, config: Path | None, **arguments: object) -> R:
+    def run(
+        *args: object, uri: str | None, config: Path | None, root_passphrase_file: Path | None, allow_unlocked_memory: bool, **arguments: object
+    ) -> R:
         folder = arguments.get("vault") or arguments.get("directory")
         refuse_half_unicode({"--root": uri})
         if folder is None and uri is not None:
             raise click.UsageError("--root: there is no --vault that it would open")
-        root = None if folder is None else root_from(uri, config, Path(str(folder)))
+        if allow_unlocked_memory:
+            from lifeseal import erasure
+
+            erasure.allow_unlocked_memory()
+        new = "directory" in arguments
+        root = (
+            None
+            if folder is None or arguments.get("structure_only")
+            else root_from(uri, config, Path(str(folder)), passphrase_file=root_passphrase_file, new=new)
+        )
         return command(*args, root=root, **arguments)
 
     return run
 
 
-def root_from(uri: str | None, config: Path | None, vault: Path) -> "FileRoot":
+def root_from(uri: str | None, config: Path | None, vault: Path, *, passphrase_file: Path | None = None, new: bool = False) -> "RootHolder":
     """Build the root holder from its URI, or from the user's own configuration; never from the vault.
 
     Args:
-        uri: As ``file:PATH``.
+        uri: As ``file:PATH``, or ``passphrase:``.
         config: The configuration file: a table ``[roots]`` from absolute vault folders to URIs.
         vault: The vault folder.
+        passphrase_file: Where a passphrase stands; without it a terminal is asked.
+        new: Ask twice for a passphrase.
 
     Returns:
         The holder.
@@ -51,14 +65,21 @@ def root_from(uri: str | None, config: Path | None, vault: Path) -> "FileRoot":
     Raises:
         click.UsageError: No root is named, or its kind is unknown.
     """
-    from lifeseal.erasure import FileRoot
+    from lifeseal.erasure import FileRoot, PassphraseRoot
 
     named = uri or _configured(config, vault)
     if named is None:
-        raise click.UsageError(f"where is the root of {vault}? Give --root file:PATH, or name it in your configuration under [roots]")
+        raise click.UsageError(f"where is the root of {vault}? Give --root {_KINDS}, or name it in your configuration under [roots]")
     kind, _, place = named.partition(":")
+    if named == "passphrase:":
+        passphrase = secret_from(passphrase_file, prompt=f"Passphrase of {vault}", confirm=new)
+        if not passphrase:
+            raise click.UsageError("a passphrase root asks on a terminal; elsewhere give --root-passphrase-file")
+        return PassphraseRoot(bytearray(passphrase))
+    if passphrase_file is not None:
+        raise click.UsageError(f"--root-passphrase-file is for a root that is written passphrase:, and this one is {named!r}")
     if kind != "file" or not place:
-        raise click.UsageError(f"a root is written file:PATH, not {named!r}")
+        raise click.UsageError(f"a root is written {_KINDS}, not {named!r}")
     path = Path(os.path.expanduser(place))  # noqa: PTH111 - leaves an unknown ~user as it is, where pathlib raises
     if uri is None and not path.is_absolute():
         raise click.UsageError(f"your configuration names the root {named!r}; there it must be an absolute path")
@@ -82,7 +103,7 @@ def _configured(config: Path | None, vault: Path) -> str | None:
         raise click.UsageError(f"{path}: a TOML file was expected: {error}") from None
     roots = document.get("roots", {})
     if not isinstance(roots, dict) or not all(isinstance(uri, str) for uri in roots.values()):
-        raise click.UsageError(f"{path}: [roots] was expected to be a table from vault folders to file:PATH")
+        raise click.UsageError(f"{path}: [roots] was expected to be a table from vault folders to roots")
     named: dict[str, str] = roots
     return named.get(str(vault.absolute())) or named.get(os.path.realpath(vault))
 
@@ -95,22 +116,23 @@ def vault() -> None:
 @vault.command(
     epilog=examples(
         "lifeseal vault init models.vault --root file:/media/safe/models.root",
+        "lifeseal vault init notes.vault --root passphrase:",
     )
 )
 @click.argument("directory", type=PATH, metavar="DIR")
 @root_options
 @common
-def init(output: Output, *, directory: Path, root: "FileRoot") -> None:
+def init(output: Output, *, directory: Path, root: "RootHolder") -> None:
     """Make a new vault in DIR, and its root key.
 
-    The root is one small file that opens everything in the vault. Keep it on another disk and out of every backup: losing it loses what is
-    sealed, and a backup of it undoes erasures.
+    The root opens everything in the vault. A root file belongs on another disk and out of every backup: losing it loses what is sealed, and
+    a backup of it undoes erasures. A passphrase is as good as it is hard to guess.
     """
     from lifeseal.erasure import Vault
 
     with Vault.create(directory, root=root) as made:
         document: dict[str, object] = {"vault": made.id, "epoch": made.epoch, "directory": str(directory), "assurance": made.assurance}
-        lines = (f"made vault {directory}", f"id         {made.id}", f"assurance  {made.assurance}", _LOSING, _BACKING_UP)
+        lines = (f"made vault {directory}", f"id         {made.id}", f"assurance  {made.assurance}", root.losing, root.backing_up)
     output.result("vault-init", document, lines)
 
 
@@ -126,7 +148,7 @@ def init(output: Output, *, directory: Path, root: "FileRoot") -> None:
 @click.option("--remove-plaintext", is_flag=True, help="Unlink PATH once everything is sealed and read back; this is no sanitising of the disk.")
 @root_options
 @common
-def seal(output: Output, *, path: Path, vault: Path, name: str, remove_plaintext: bool, root: "FileRoot") -> None:
+def seal(output: Output, *, path: Path, vault: Path, name: str, remove_plaintext: bool, root: "RootHolder") -> None:
     """Encrypt PATH, a file or folder, into the vault. The original stays unless --remove-plaintext is given."""
     from lifeseal.erasure import Vault
 
@@ -150,7 +172,7 @@ def seal(output: Output, *, path: Path, vault: Path, name: str, remove_plaintext
 @click.option("--out", required=True, type=PATH, help="The new file or folder.")
 @root_options
 @common
-def unseal(output: Output, *, name: str, vault: Path, out: Path, root: "FileRoot") -> None:
+def unseal(output: Output, *, name: str, vault: Path, out: Path, root: "RootHolder") -> None:
     """Write an asset's plaintext to a new file or folder."""
     from lifeseal.erasure import Vault
 
@@ -164,7 +186,7 @@ def unseal(output: Output, *, name: str, vault: Path, out: Path, root: "FileRoot
 @click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
 @root_options
 @common
-def list_(output: Output, *, vault: Path, root: "FileRoot") -> None:
+def list_(output: Output, *, vault: Path, root: "RootHolder") -> None:
     """List the assets, erased ones included."""
     from lifeseal.erasure import Vault
 
@@ -186,7 +208,8 @@ def list_(output: Output, *, vault: Path, root: "FileRoot") -> None:
     lines = [f"{'state':<18}{'files':>8}{'bytes':>16}  name"]
     for info in assets:
         state = info.state if info.erased_at is None else f"erased, epoch {info.erased_at}"
-        lines.append(f"{state:<18}{info.files:>8}{info.size:>16}  {info.name}")
+        name = info.name or f"(slot {info.slot}, generation {info.generation}; its name is gone too)"
+        lines.append(f"{state:<18}{info.files:>8}{info.size:>16}  {name}")
     output.plain("vault-list", document, lines if assets else ["the vault is empty"])
 
 
@@ -196,28 +219,84 @@ def list_(output: Output, *, vault: Path, root: "FileRoot") -> None:
 @click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
 @root_options
 @common
-def info(output: Output, *, vault: Path, root: "FileRoot") -> None:
+def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
     """Say how sure an erasure would be, and what losing or backing up the root means."""
     from lifeseal.erasure import Vault
 
     with Vault.open(vault, root=root) as opened:
-        live = sum(info.state == "live" for info in opened.assets())
-        erased = len(opened.assets()) - live
-        document: dict[str, object] = {
-            "vault": opened.id,
-            "epoch": opened.epoch,
-            "holder": opened.holder,
-            "assurance": opened.assurance,
-            "live": live,
-            "erased": erased,
-        }
-        lines = (
-            f"vault      {opened.id}",
-            f"epoch      {opened.epoch}",
-            f"assets     {live} live, {erased} erased",
-            f"root       {opened.holder}",
-            f"assurance  {opened.assurance}",
-            _LOSING,
-            _BACKING_UP,
-        )
+        found = opened.info()
+    document: dict[str, object] = {
+        "vault": found.vault,
+        "epoch": found.epoch,
+        "holder": found.holder,
+        "assurance": found.assurance,
+        "losing": found.losing,
+        "backing_up": found.backing_up,
+        "live": found.live,
+        "erased": found.erased,
+        "log_bytes": found.log_size,
+        "pending": list(found.pending),
+    }
+    lines = (
+        f"vault      {found.vault}",
+        f"epoch      {found.epoch}",
+        f"assets     {found.live} live, {found.erased} erased",
+        f"node log   {counted(found.log_size, 'byte')}",
+        f"root       {found.holder}",
+        f"assurance  {found.assurance}",
+        *(f"pending    {name} is not destroyed yet" for name in found.pending),
+        found.losing,
+        found.backing_up,
+    )
     output.plain("vault-info", document, lines)
+
+
+@vault.command(
+    short_help="Check every byte of a vault.",
+    epilog=examples(
+        "lifeseal vault verify --vault models.vault --root file:/media/safe/models.root",
+        "lifeseal vault verify --vault models.vault --structure-only",
+    ),
+)
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
+@click.option("--structure-only", is_flag=True, help="Use no root: find damage, not tampering.")
+@root_options
+@common
+def verify(output: Output, *, vault: Path, structure_only: bool, root: "RootHolder | None") -> None:
+    """Check every byte of a vault: log, keys, names and containers; without a root only its form."""
+    from lifeseal.erasure import Vault, check_structure
+
+    if root is None:
+        found = check_structure(vault)
+        seen = f"{counted(found.batches, 'change')} in the log and {counted(found.containers, 'container')} have a whole form"
+    else:
+        with Vault.open(vault, root=root) as opened, output.progress() as progress:
+            found = opened.verify(progress=progress)
+        seen = f"{counted(found.batches, 'change')} in the log, {counted(found.slots, 'slot')}, {counted(found.containers, 'container')}"
+    document = {"vault": found.vault, "structure_only": structure_only, "epoch": found.epoch, "batches": found.batches}
+    lines = (f"{vault}: whole", seen, *(("Without the root, tampering does not show.",) if structure_only else ()))
+    output.result("vault-verify", document | {"slots": found.slots, "containers": found.containers, "bytes": found.size}, lines)
+
+
+@vault.command(
+    short_help="Make the node log small.", epilog=examples("lifeseal vault compact --vault models.vault --root file:/media/safe/models.root")
+)
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
+@root_options
+@common
+def compact(output: Output, *, vault: Path, root: "RootHolder") -> None:
+    """Write the vault's keys into a new, small log, compare it with the old one, and switch."""
+    from lifeseal.erasure import Vault
+
+    with Vault.open(vault, root=root) as opened:
+        done = opened.compact()
+    document: dict[str, object] = {
+        "vault": done.vault,
+        "epoch_before": done.epoch_before,
+        "epoch_after": done.epoch_after,
+        "bytes_before": done.size_before,
+        "bytes_after": done.size_after,
+        "not_removed": list(done.not_removed),
+    }
+    lines = (f"compacted {vault}", f"node log  {counted(done.size_before, 'byte')} before, {counted(done.size_after, 'byte')} now")
+    output.result("vault-compact", document, lines)

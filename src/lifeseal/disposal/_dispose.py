@@ -65,8 +65,8 @@ def plan(vault: "Vault", names: Iterable[str], *, request: str = "") -> Plan:
     for name in wanted:
         with vault.asset(name) as asset:
             root = signing.digest(asset).root
-        info = vault.assets()[asset.slot]
-        if info.generation != asset.generation:
+        info = next((info for info in vault.assets() if info.name == name), None)
+        if info is None or (info.slot, info.generation) != (asset.slot, asset.generation):
             raise StateError(f"{name!r} was sealed anew while it was read; plan again")
         assets.append(
             DisposedAsset(
@@ -99,7 +99,8 @@ def dispose(plan: Plan, *, signer: Signer | None, sanitiser: str, custodian: str
         trigger: ``transfer``, ``decommission`` or ``subject-erasure``.
 
     Returns:
-        The certificate; write it to a file. It says "completed" only if every asset was refused as destroyed afterwards.
+        The certificate; write it to a file. It says "completed" only if every asset was refused as destroyed afterwards, and the root holder
+        has nothing left to destroy.
 
     Raises:
         StateError: An asset changed since it was planned, or was erased meanwhile; nothing was erased by this call. Or another process
@@ -121,7 +122,7 @@ def dispose(plan: Plan, *, signer: Signer | None, sanitiser: str, custodian: str
         raise StateError(f"vault {vault.id}: erased at epoch {erasure.epoch_after}, but an asset had been sealed anew since the plan was checked")
     gone = [asset for asset in plan.assets if _refused(vault, asset.name)]
     disposal = Disposal(
-        status="completed" if len(gone) == len(plan.assets) else "partial",
+        status="completed" if len(gone) == len(plan.assets) and not erasure.pending else "partial",
         trigger=trigger,
         sanitiser=sanitiser,
         custodian=custodian,
@@ -211,13 +212,15 @@ def _not_removed(erasure: "Erasure") -> tuple[str, ...]:
     """Say what of the vault's files outlived the erasure, which rests on the keys alone."""
     lines = []
     containers = [name for name in erasure.not_removed if name.startswith("objects/")]
-    registries = [name for name in erasure.not_removed if name.startswith("registry-")]
+    logs = [name for name in erasure.not_removed if name.startswith("log-")]
     if containers:
         lines.append(f"{len(containers)} containers could not be unlinked; without their keys they are unreadable.")
     if "objects" in erasure.not_removed:
         lines.append("The containers could not be listed, so none was unlinked; without their keys they are unreadable.")
-    if registries:
-        lines.append(f"{len(registries)} old registries could not be unlinked; without the old root they are unreadable.")
+    if logs:
+        lines.append(f"{len(logs)} old node logs could not be unlinked; without the old root they are unreadable.")
+    if erasure.pending:
+        lines.append(f"The root holder has still to destroy {len(erasure.pending)} key versions; until then the erasure is not final.")
     return tuple(lines)
 
 

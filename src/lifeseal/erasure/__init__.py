@@ -12,8 +12,32 @@ with Vault.create("vault/", root=FileRoot("/safe/vault.root")) as vault:
 """
 
 from lifeseal.erasure._asset import SealedAsset
-from lifeseal.erasure._root import FileRoot
-from lifeseal.erasure._values import AssetInfo, ErasedSlot, Erasure
+from lifeseal.erasure._check import check_structure
+from lifeseal.erasure._file_root import FileRoot
+from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Wrapper
+from lifeseal.erasure._passphrase import PassphraseRoot
+from lifeseal.erasure._unlocked import allow_unlocked_memory
+from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
 from lifeseal.erasure._vault import Vault
 
-__all__ = ["AssetInfo", "ErasedSlot", "Erasure", "FileRoot", "SealedAsset", "Vault"]
+__all__ = [
+    "AssetInfo",
+    "Cell",
+    "Compaction",
+    "ErasedSlot",
+    "Erasure",
+    "FileRoot",
+    "HeldRoot",
+    "Holder",
+    "KeyState",
+    "KeyVersion",
+    "PassphraseRoot",
+    "RootHolder",
+    "SealedAsset",
+    "Vault",
+    "VaultCheck",
+    "VaultInfo",
+    "Wrapper",
+    "allow_unlocked_memory",
+    "check_structure",
+]

@@ -1,133 +1,262 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a vault's present state, and the one way to change it: a fresh root, then the old one is gone."""
+"""Reading a vault's present state, and the one way to change it: nodes durable, then a fresh root, then the old one is gone."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import attrs
 
-from lifeseal._io import Secret, replace
-from lifeseal.erasure._layout import KEY_SIZE, read_description, read_file, registry_epochs, registry_name
-from lifeseal.erasure._leftovers import clear, free_epoch, unlink
-from lifeseal.erasure._registry import MAX_REGISTRY, Registry
-from lifeseal.erasure._root import HeldRoot, RootHolder
-from lifeseal.errors import CredentialError, LifesealError, RolledBackError, StoreError, TamperedError
+from lifeseal._io import Appender, Secret, replacing
+from lifeseal.erasure._holders import HeldRoot, RootHolder
+from lifeseal.erasure._layout import log_epochs, log_name, log_names, read_description
+from lifeseal.erasure._leftovers import clear, free_epoch
+from lifeseal.erasure._log import Batch, Commit, LogReader, done_note
+from lifeseal.erasure._map import NameMap
+from lifeseal.erasure._nodes import Head
+from lifeseal.erasure._roots import Roots
+from lifeseal.erasure._tree import Edit, Tree, write_tree
+from lifeseal.errors import CredentialError, FormatError, LifesealError, PendingError, RolledBackError, StoreError, TamperedError
 
-_MAX_FILE = MAX_REGISTRY + 64
 
-
-@attrs.frozen(kw_only=True, eq=False)
 class State:
-    """A vault at one epoch.
+    """A vault at one epoch; close it after use."""
+
+    def __init__(self, roots: Roots, tree: Tree, mark: object) -> None:
+        self.roots = roots
+        self.tree = tree
+        self.mark = mark
+        self._names: NameMap | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The vault folder."""
+        return self.roots.folder
+
+    @property
+    def epoch(self) -> int:
+        """Which epoch."""
+        return self.tree.epoch
+
+    @property
+    def names(self) -> NameMap:
+        """The map from names to slots; read when it is first asked for."""
+        if self._names is None:
+            self._names = NameMap(self.tree)
+        return self._names
+
+    def close(self) -> None:
+        """Zero what is in memory; twice is no error."""
+        self.tree.close()
+        if self._names is not None:
+            self._names.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What a change left.
 
     Attributes:
-        vault: Vault id, 16 bytes.
-        epoch: Which one.
-        registry: Its slots and keys.
+        left: Names in the folder that could not be unlinked.
+        pending: Key versions that the holder will destroy, but has not yet.
     """
 
-    vault: bytes
-    epoch: int
-    registry: Registry
+    left: tuple[str, ...]
+    pending: tuple[str, ...]
 
 
-def load(folder: Path, root: RootHolder) -> State:
-    """Open the registry that the root opens; writes nothing and takes no lock.
+def load(folder: Path, holder: RootHolder) -> State:
+    """Open the tree that the root opens; writes nothing and takes no lock.
 
     Args:
         folder: The vault folder.
-        root: The root holder.
+        holder: The root holder.
 
     Returns:
-        The state; close its registry after use.
+        The state; close it after use.
 
     Raises:
         CredentialError: The root belongs to another vault or another holder, or may not be read.
-        FormatError: The folder is no vault, the root no root, or the registry a link.
+        DestroyedError: The key version that wrapped the root is gone, and so is the vault.
+        FormatError: The folder is no vault, the root no root, or a log a link.
         RolledBackError: Folder and root are of different times.
-        StoreError: The root or every registry is missing.
-        TamperedError: The registry or the root was changed.
+        StoreError: The root or the log is missing.
+        TamperedError: The log or the root was changed.
         OSError: A file cannot be read.
     """
     vault, kind, fingerprint = read_description(folder)
-    if (kind, fingerprint) != (root.kind, root.fingerprint):
-        raise CredentialError(f"{folder}: sealed under a root of kind {kind[:40]!r}; the one given is of kind {root.kind!r}, or another one")
-    missed = None
+    if (kind, fingerprint) != (holder.kind, holder.fingerprint):
+        raise CredentialError(f"{folder}: sealed under a root of kind {kind[:40]!r}; the one given is of kind {holder.kind!r}, or another one")
+    return reload(Roots(folder=folder, vault=vault, holder=holder))
+
+
+def reload(roots: Roots) -> State:
+    """Open the tree that the root of a known vault opens; see `load`."""
+    folder = roots.folder
     while True:
-        with root.read() as held:
-            if held.vault != vault:
-                raise CredentialError(f"{folder}: is vault {vault.hex()}; the root given belongs to vault {held.vault.hex()}")
-            path = folder / registry_name(held.epoch)
-            try:
-                data = read_file(folder, path.name, limit=_MAX_FILE)
-            except FileNotFoundError:
-                if missed == held.epoch:
-                    raise _out_of_step(folder, held.epoch) from None
-                missed = held.epoch  # a writer may have gone on in between: look at the root once more
-                continue
-            return State(vault=vault, epoch=held.epoch, registry=Registry.decrypt(data, held, where=str(path)))
+        mark = roots.mark()
+        try:
+            return State(roots, roots.open(lambda held: open_tree(folder, held)), mark)
+        except (RolledBackError, StoreError, TamperedError):
+            if roots.mark() == mark:
+                raise  # else a writer went on in between: look at the root once more
 
 
-def refuse_newer(folder: Path, epoch: int) -> None:
-    """Refuse to write where the folder is newer than the root. Call it within the root's lock.
+def open_tree(folder: Path, held: HeldRoot) -> Tree:
+    """Find the batch of a root's epoch in the folder's logs, and open its root node.
 
     Args:
         folder: The vault folder.
-        epoch: What the root is at.
+        held: The root.
+
+    Returns:
+        The tree.
 
     Raises:
-        RolledBackError: A registry is more than one change newer than the root; nothing may be cleared away.
-        OSError: The folder cannot be read.
+        FormatError: A log is a link or a folder, and no other will do.
+        RolledBackError: The folder is older than the root, or newer.
+        StoreError: No log is there.
+        TamperedError: The root node does not open.
+        OSError: A log cannot be read.
     """
-    epochs = registry_epochs(folder)
-    if epochs and epochs[-1] > free_epoch(folder, epoch):
-        raise _out_of_step(folder, epoch)
+    odd: FormatError | TamperedError | None = None
+    newest = 0
+    for start in sorted(log_names(folder), reverse=True):
+        if start > held.epoch:
+            continue
+        try:
+            log = LogReader(folder, start, held.vault)
+        except FormatError as error:
+            odd = odd or error
+            continue
+        with contextlib.ExitStack() as stack:
+            stack.callback(log.close)
+            commit, last, in_force = log.find(held.epoch)
+            newest = max(newest, last)
+            if commit is None:
+                continue
+            if in_force > held.epoch:
+                raise _root_is_older(folder, in_force, held.epoch)
+            try:
+                tree = Tree(log, commit, held.key)
+            except TamperedError as error:
+                odd, newest = odd or error, 0  # a compaction that was interrupted wrote a log of the same epoch under another root
+                continue
+            stack.pop_all()
+            return tree
+    if isinstance(odd, TamperedError):
+        raise odd
+    raise _missing(folder, newest, held.epoch, odd)
 
 
-def commit(folder: Path, root: RootHolder, registry: Registry, *, vault: bytes, over: int | None, epoch: int, what: str) -> tuple[str, ...]:
-    """Put a registry in force under a fresh root, and let go of the old one.
-
-    The order is the promise: registry durable, root replaced (from here on the change holds), both read back and compared; then old
-    registries and the containers of no live slot are unlinked, as far as the disk lets go of them. An error before the root was replaced
-    leaves the old state.
+def refuse_newer(state: State) -> None:
+    """Refuse to write where the folder is newer than the root. Call it within the holder's lock.
 
     Args:
-        folder: The vault folder.
-        root: The root holder, locked.
-        registry: What shall be in force.
-        vault: Vault id.
-        over: Epoch in force now; None for a new vault.
-        epoch: The new epoch, from `free_epoch`.
+        state: What the root opens.
+
+    Raises:
+        RolledBackError: A log begins more than one change after the root; nothing may be cleared away.
+        OSError: The folder cannot be read.
+    """
+    epochs = log_epochs(state.folder)
+    if epochs and epochs[-1] > free_epoch(state.folder, state.epoch):
+        raise _root_is_older(state.folder, epochs[-1], state.epoch)
+
+
+def found_vault(roots: Roots) -> None:
+    """Write the first log of a new vault, and put its root in force.
+
+    Args:
+        roots: Where the root shall lie; the folder holds the description already.
+    """
+    with NameMap(None) as names:
+        edits, head = names.edits(Head())
+        key = write_log(roots.folder, roots.vault, 1, lambda batch: write_tree(None, None, edits, head, batch))
+    with HeldRoot(vault=roots.vault, epoch=1, key=key) as fresh:
+        roots.commit(fresh, over=None)
+        roots.check(fresh)
+
+
+def commit(state: State, edits: Sequence[Edit], head: Head, *, what: str) -> tuple[State, Outcome]:
+    """Put a changed tree in force under a fresh root, and let go of the old one.
+
+    The order is the promise: nodes durable, root replaced (from here on the change holds), both read back through the holder; then the
+    containers of no live slot and stale logs are unlinked, as far as the disk lets go of them. An error before the root was replaced leaves
+    the old state.
+
+    Args:
+        state: What is in force; the holder is locked. Closed by this if the change succeeds.
+        edits: What becomes of slots, sorted, without overlap.
+        head: What goes into the root node.
         what: What has happened once the root is replaced, for messages: "the keys are gone".
 
     Returns:
-        Names in the folder that could not be unlinked.
+        The new state, and what was left.
 
     Raises:
+        PendingError: The new root is in force, but the old one is not gone.
         StoreError: The root was replaced, but what follows failed; the message says so.
-        TamperedError: Root or registry do not read back as they were written.
+        TamperedError: Root or nodes do not read back as they were written.
         OSError: The disk refused before that; a note says which state is in force.
     """
-    with HeldRoot(vault=vault, epoch=epoch, key=Secret.random(KEY_SIZE)) as fresh:
+    epoch = free_epoch(state.folder, state.epoch)
+    key, _ = _append(state, epoch, edits, head)
+    return switch(state, HeldRoot(vault=state.roots.vault, epoch=epoch, key=key), what=what)
+
+
+def switch(state: State, fresh: HeldRoot, *, what: str) -> tuple[State, Outcome]:
+    """Put a root in force whose nodes are durable; see `commit`."""
+    folder, roots, epoch = state.folder, state.roots, fresh.epoch
+    with fresh:
         try:
-            unlink(folder, _odd(folder / registry_name(epoch)))
-            replace(folder / registry_name(epoch), registry.encrypt(fresh), mode=0o600)
-            root.replace(fresh, over=over)
-        except OSError as error:
-            if over is not None:
-                error.add_note(_in_force(root, over=over, epoch=epoch, what=what))
+            pending = roots.commit(fresh, over=state.epoch)
+        except PendingError as error:
+            error.add_note(f"{folder}: epoch {epoch} is in force, not yet for good: {what}")
+            raise
+        except (OSError, LifesealError) as error:
+            error.add_note(_in_force(state, epoch=epoch, what=what))
             raise
         done = f"{folder}: epoch {epoch} is in force: {what}"
-        with after_commit(done), root.read() as held:
-            kept = (held.vault, held.epoch) == (vault, epoch) and held.key.same_as(fresh.key)
-        if not kept:
-            raise TamperedError(f"{folder}: the root reads back differently from what was written, so it cannot be said that {what}")
         with after_commit(done):
-            with load(folder, root).registry as reopened:
-                if not reopened.same_as(registry):
-                    raise TamperedError(f"{folder}: the registry reads back differently from what was written")
-            return clear(folder, registry, epoch=epoch)
+            try:
+                roots.check(fresh)
+            except TamperedError as error:
+                raise TamperedError(f"{error}, so it cannot be said that {what}") from None
+            following = reload(roots)
+            if following.epoch != epoch:
+                following.close()
+                raise TamperedError(f"{folder}: epoch {following.epoch} is in force after {epoch} was written")
+    with after_commit(done):
+        state.close()
+        _note_in_force(following)
+        return following, Outcome(left=clear(folder, following.tree), pending=pending)
+
+
+def write_log(folder: Path, vault: bytes, epoch: int, build: Callable[[Batch], tuple[Secret, int]]) -> Secret:
+    """Write a whole new log with one batch, durably.
+
+    Args:
+        folder: The vault folder.
+        vault: Vault id.
+        epoch: Of the batch.
+        build: Fills it; returns root key and place of the root node.
+
+    Returns:
+        The root key.
+    """
+    with replacing(folder / log_name(epoch), mode=0o600) as output:
+        batch = Batch(output.write, vault, epoch, after=None)
+        key, root = build(batch)
+        batch.finish(root)
+    return key
 
 
 @contextlib.contextmanager
@@ -142,33 +271,72 @@ def after_commit(done: str) -> Iterator[None]:
         raise
 
 
-def _odd(path: Path) -> tuple[str, ...]:
-    """Name what stands where a registry shall go and is none: a link or a pipe."""
-    return (path.name,) if path.is_symlink() or (path.exists() and not path.is_file()) else ()
-
-
-def _in_force(root: RootHolder, *, over: int, epoch: int, what: str) -> str:
-    """Say what the root holds after it may or may not have been replaced."""
+def _append(state: State, epoch: int, edits: Sequence[Edit], head: Head) -> tuple[Secret, Commit]:
+    """Append a batch to the log in force; what an interrupted change left behind it is cut off first."""
+    log = state.tree.log
+    end = log.end_of(state.tree.commit)
+    file = Appender(log.where, create=False)
+    key = None
     try:
-        with root.read() as held:
-            found = held.epoch
+        file.cut(end)
+        before = state.tree.commit
+        batch = Batch(lambda data: file.append(data, durable=False, lines=False), log.vault, epoch, after=before, noted=end > before.end)
+        key, root = write_tree(state.tree, log, edits, head, batch)
+        written = batch.finish(root)
+        file.append(b"", durable=True, lines=False)
+    except BaseException:
+        if key is not None:
+            key.close()
+        with contextlib.suppress(OSError):
+            file.cut(end)
+        raise
+    finally:
+        file.close()
+    return key, written
+
+
+def _note_in_force(state: State) -> None:
+    """Write behind the batch that its root is in force, so that an older root is known to be older; it need not be durable."""
+    with contextlib.suppress(OSError, FormatError):
+        file = Appender(state.tree.log.where, create=False)
+        try:
+            if file.size() == state.tree.commit.end:
+                file.append(done_note(state.roots.vault, state.epoch), durable=False, lines=False)
+        finally:
+            file.close()
+
+
+def _in_force(state: State, *, epoch: int, what: str) -> str:
+    """Say what the holder holds after the root may or may not have been replaced."""
+    try:
+        with reload(state.roots) as found:
+            seen = found.epoch
     except (LifesealError, OSError):
         return f"the root cannot be read now: it is not known whether {what}"
-    if found == over:
-        return f"nothing was changed: epoch {over} is still in force"
-    return f"epoch {epoch} is in force: {what}, but a power cut may bring epoch {over} back; the next change makes this one last"
+    if seen == state.epoch:
+        return f"nothing was changed: epoch {state.epoch} is still in force"
+    again = f"a power cut may bring epoch {state.epoch} back" if state.roots.cell is not None else f"the root of epoch {state.epoch} may not be gone"
+    return f"epoch {epoch} is in force: {what}, but {again}; the next change makes this one last"
 
 
-def _out_of_step(folder: Path, epoch: int) -> RolledBackError | StoreError:
-    found = registry_epochs(folder)
-    if not found:
-        return StoreError(f"{folder}: the registry of epoch {epoch} is not there, nor any other")
-    if found[-1] < epoch:
+def _root_is_older(folder: Path, newest: int, epoch: int) -> RolledBackError:
+    return RolledBackError(
+        f"{folder}: the folder has reached epoch {newest}, the root is at epoch {epoch}: the root was restored; "
+        "nothing was changed. If somebody planted a log of that epoch, move it out of the vault"
+    )
+
+
+def _missing(folder: Path, newest: int, epoch: int, odd: LifesealError | None) -> LifesealError:
+    if newest:
         return RolledBackError(
-            f"{folder}: the newest registry is of epoch {found[-1]}, the root is at epoch {epoch}: "
+            f"{folder}: the newest change is of epoch {newest}, the root is at epoch {epoch}: "
             "this folder was copied or restored from before a change, and its keys are gone"
         )
-    return RolledBackError(
-        f"{folder}: the folder holds a registry of epoch {found[-1]}, the root is at epoch {epoch}: the root was restored; "
-        "nothing was changed. If somebody planted that file, move it out of the vault"
-    )
+    if odd is not None:
+        return odd
+    epochs = log_epochs(folder)
+    if epochs and epochs[0] > epoch:
+        return _root_is_older(folder, epochs[0], epoch)
+    if epochs:
+        return TamperedError(f"{folder / log_name(epochs[-1])}: holds no whole batch of this vault; it was changed or cut")
+    return StoreError(f"{folder}: no node log is there; without it the vault cannot be read")

@@ -38,6 +38,25 @@ class Place:
         return container_context(self.vault, self.slot, self.generation, file_id, role)
 
 
+@attrs.frozen(kw_only=True)
+class Written:
+    """A container that was written, and what was read meanwhile.
+
+    Attributes:
+        file_id: Its id.
+        role: ``data`` or ``indx``.
+        size: Plaintext bytes.
+        digest: BLAKE3 of the plaintext.
+        where: Name of the plaintext for messages.
+    """
+
+    file_id: bytes
+    role: bytes
+    size: int
+    digest: bytes
+    where: str
+
+
 def file_key(asset: Secret, file_id: bytes) -> Secret:
     """Derive one file's key.
 
@@ -59,8 +78,8 @@ def file_key(asset: Secret, file_id: bytes) -> Secret:
     return derived
 
 
-def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, reader: Reader, *, where: str, took: Callable[[int], None]) -> int:
-    """Encrypt one file, then read it back from the disk's cache and compare.
+def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, reader: Reader, *, where: str, took: Callable[[int], None]) -> Written:
+    """Encrypt one file.
 
     Args:
         place: Whose it is.
@@ -72,11 +91,10 @@ def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, re
         took: Told the bytes of each step; raising stops.
 
     Returns:
-        Plaintext bytes.
+        What was written; it is durable.
 
     Raises:
         FormatError: The file grew or shrank meanwhile.
-        TamperedError: The container does not read back as it was written.
         OSError: A file cannot be read or written.
     """
     from cryptography.cobblestone import Cobblestone256Encryptor
@@ -94,12 +112,26 @@ def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, re
 
         size = read_through(reader, where, memoryview(bytearray(_PIECE)), take)
         output.write(encryptor.finalize())
+    return Written(file_id=file_id, role=role, size=size, digest=hasher.digest(), where=where)
+
+
+def compare_container(place: Place, asset: Secret, written: Written) -> None:
+    """Read a container back and compare it with the plaintext that went in.
+
+    Args:
+        place: Whose it is.
+        asset: The asset's data key, as its holder gives it back.
+        written: What was written.
+
+    Raises:
+        TamperedError: It does not read back as it was written.
+        OSError: It cannot be read.
+    """
     again = new_hasher("blake3")
-    with DiskSource(place.folder) as source, open_container(source, place, asset, file_id, role, where=where) as written:
-        read_through(written, where, memoryview(bytearray(_PIECE)), again.update)
-    if again.digest() != hasher.digest():
-        raise TamperedError(f"{where}: its container reads back differently; the disk or the memory is faulty")
-    return size
+    with DiskSource(place.folder) as source, open_container(source, place, asset, written.file_id, written.role, where=written.where) as found:
+        read_through(found, written.where, memoryview(bytearray(_PIECE)), again.update)
+    if again.digest() != written.digest:
+        raise TamperedError(f"{written.where}: its container reads back differently; the disk or the memory is faulty")
 
 
 def open_container(source: DiskSource, place: Place, asset: Secret, file_id: bytes, role: bytes, *, where: str) -> RangeReader:

@@ -4,7 +4,7 @@
 import attrs
 
 from lifeseal._io import Record, canonical, checked_name, loads
-from lifeseal.erasure._layout import FORMAT, ID_SIZE, group_of
+from lifeseal.erasure._layout import FORMAT, GROUP_SIZE, ID_SIZE
 from lifeseal.errors import FormatError
 
 
@@ -29,15 +29,18 @@ class Index:
 
     Attributes:
         folder: False if the asset is one file.
-        entries: Sorted by name.
+        entries: Sorted by name; for one file that alone.
+        signature: For one file: the signature that lay beside it, or None.
     """
 
     folder: bool
     entries: tuple[IndexEntry, ...]
+    signature: IndexEntry | None = None
 
     def to_bytes(self) -> bytes:
         """Write it as canonical JSON."""
-        files = [{"name": entry.name, "size": entry.size, "id": entry.file_id.hex()} for entry in self.entries]
+        every = (*self.entries, *([] if self.signature is None else [self.signature]))
+        files = [{"name": entry.name, "size": entry.size, "id": entry.file_id.hex()} for entry in every]
         return canonical({"format": FORMAT.decode(), "kind": "folder" if self.folder else "file", "files": files})
 
 
@@ -67,10 +70,18 @@ def parse_index(data: bytes, *, index_id: bytes, where: str) -> Index:
         entry.done()
     document.done()
     names = [entry.name for entry in entries]
-    if kind not in {"file", "folder"} or (kind == "file" and (len(names) != 1 or "/" in names[0])):
+    lone = kind == "file" and bool(names) and "/" not in names[0] and names in ([names[0]], [names[0], signature_of(names[0])])
+    if kind != "folder" and not lone:
         raise FormatError(where, "a folder, or one file, was expected")
     if names != sorted(set(names)):
         raise FormatError(where, "sorted names, each once, were expected")
-    if any(group_of(entry.file_id) != group_of(index_id) for entry in entries):
+    if any(entry.file_id[:GROUP_SIZE] != index_id[:GROUP_SIZE] for entry in entries):
         raise FormatError(where, "containers of this asset alone were expected")
-    return Index(folder=kind == "folder", entries=tuple(entries))
+    if lone:
+        return Index(folder=False, entries=(entries[0],), signature=next(iter(entries[1:]), None))
+    return Index(folder=True, entries=tuple(entries))
+
+
+def signature_of(name: str) -> str:
+    """Name the signature that lies beside a file."""
+    return f"{name}.sig"

@@ -8,34 +8,50 @@ from pathlib import Path
 from lifeseal._io import DiskSource, Record, canonical, loads, read_whole
 from lifeseal.errors import FormatError
 
-FORMAT = b"lifeseal.vault/0"
+FORMAT = b"lifeseal.vault/1"
 ID_SIZE = 16
 KEY_SIZE = 32
 GROUP_SIZE = 8
 OBJECTS = "objects"
 DATA = b"data"
 INDEX = b"indx"
-_DESCRIPTION = "vault.json"
+DESCRIPTION = "vault.json"
+LOCK = "vault.lock"
 _MAX_DESCRIPTION = 4096
-_REGISTRY = re.compile(r"registry-([0-9]{16})", re.ASCII)
+_LOG = re.compile(r"log-([0-9]{16})", re.ASCII)
+_ROOT = re.compile(r"root-([0-9]{16})", re.ASCII)
 _OBJECT = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
-def registry_name(epoch: int) -> str:
-    """Name the registry of one epoch."""
-    return f"registry-{epoch:016d}"
+def log_name(epoch: int) -> str:
+    """Name the node log that begins with an epoch."""
+    return f"log-{epoch:016d}"
 
 
-def registry_epochs(folder: Path) -> tuple[int, ...]:
-    """List the epochs whose registries lie in the folder, sorted; only a regular file is one."""
-    with os.scandir(folder) as entries:
-        found = [_REGISTRY.fullmatch(entry.name) for entry in entries if entry.is_file(follow_symlinks=False)]
-    return tuple(sorted(int(match[1]) for match in found if match))
+def root_name(epoch: int) -> str:
+    """Name the wrapped root of an epoch."""
+    return f"root-{epoch:016d}"
 
 
-def stale_registries(folder: Path, epoch: int) -> tuple[str, ...]:
-    """List the names of registries of other epochs, links and pipes included, directories not: they can be unlinked."""
-    return tuple(name for name in _not_directories(folder, _REGISTRY) if name != registry_name(epoch))
+def log_names(folder: Path) -> tuple[int, ...]:
+    """List the epochs of whatever is named like a log, links and folders included."""
+    found = [_LOG.fullmatch(path.name) for path in folder.iterdir()]
+    return tuple(int(match[1]) for match in found if match)
+
+
+def log_epochs(folder: Path) -> tuple[int, ...]:
+    """List the epochs that logs in the folder begin with, sorted; only a regular file is one."""
+    return _epochs(folder, _LOG)
+
+
+def root_epochs(folder: Path) -> tuple[int, ...]:
+    """List the epochs whose wrapped roots lie in the folder, sorted; only a regular file is one."""
+    return _epochs(folder, _ROOT)
+
+
+def stale_logs(folder: Path, keep: int) -> tuple[str, ...]:
+    """List the names of all logs but one, links and pipes included, directories not: they can be unlinked."""
+    return tuple(name for name in _not_directories(folder, _LOG) if name != log_name(keep))
 
 
 def object_name(file_id: bytes) -> str:
@@ -56,14 +72,14 @@ def object_ids(folder: Path) -> tuple[bytes, ...]:
     return tuple(bytes.fromhex(name) for name in _not_directories(objects, _OBJECT))
 
 
-def group_of(file_id: bytes) -> bytes:
-    """Return the part of a file id that all containers of one asset share."""
-    return file_id[:GROUP_SIZE]
+def group_of(slot: int, generation: int) -> bytes:
+    """Return the start of the file ids of all containers of one asset."""
+    return slot.to_bytes(4, "big") + generation.to_bytes(4, "big")
 
 
-def registry_context(vault: bytes, epoch: int) -> bytes:
-    """Bind a registry to its vault and epoch: 16 + 4 + 16 + 8 bytes."""
-    return FORMAT + b"regs" + vault + epoch.to_bytes(8, "big")
+def owner_of(file_id: bytes) -> tuple[int, int]:
+    """Return the slot and generation that a container says it belongs to."""
+    return int.from_bytes(file_id[:4], "big"), int.from_bytes(file_id[4:GROUP_SIZE], "big")
 
 
 def container_context(vault: bytes, slot: int, generation: int, file_id: bytes, role: bytes) -> bytes:
@@ -71,14 +87,14 @@ def container_context(vault: bytes, slot: int, generation: int, file_id: bytes, 
     return FORMAT + vault + slot.to_bytes(8, "big") + generation.to_bytes(8, "big") + file_id + role
 
 
+def root_context(vault: bytes, epoch: int) -> bytes:
+    """Bind a wrapped root to its vault and epoch: 16 + 4 + 16 + 8 bytes."""
+    return FORMAT + b"root" + vault + epoch.to_bytes(8, "big")
+
+
 def describe(vault: bytes, *, kind: str, fingerprint: str) -> bytes:
     """Write ``vault.json``."""
     return canonical({"format": FORMAT.decode(), "vault": vault.hex(), "holder": {"kind": kind, "fingerprint": fingerprint}})
-
-
-def description_path(folder: Path) -> Path:
-    """Say where the description lies."""
-    return folder / _DESCRIPTION
 
 
 def read_file(folder: Path, name: str, *, limit: int) -> bytes:
@@ -117,9 +133,9 @@ def read_description(folder: Path) -> tuple[bytes, str, str]:
         FormatError: It is missing, a link or malformed.
         LimitError: It is too large.
     """
-    where = str(description_path(folder))
+    where = str(folder / DESCRIPTION)
     try:
-        data = read_file(folder, _DESCRIPTION, limit=_MAX_DESCRIPTION)
+        data = read_file(folder, DESCRIPTION, limit=_MAX_DESCRIPTION)
     except FileNotFoundError:
         raise FormatError(where, "not there, so this folder is no vault") from None
     document = Record(loads(data, where=where), where=where)
@@ -132,6 +148,12 @@ def read_description(folder: Path) -> tuple[bytes, str, str]:
     if data != describe(vault, kind=kind, fingerprint=fingerprint):
         raise FormatError(where, "the same fields in canonical form were expected")
     return vault, kind, fingerprint
+
+
+def _epochs(folder: Path, pattern: re.Pattern[str]) -> tuple[int, ...]:
+    with os.scandir(folder) as entries:
+        found = [pattern.fullmatch(entry.name) for entry in entries if entry.is_file(follow_symlinks=False)]
+    return tuple(sorted(int(match[1]) for match in found if match))
 
 
 def _not_directories(folder: Path, pattern: re.Pattern[str]) -> list[str]:

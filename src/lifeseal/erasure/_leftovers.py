@@ -4,10 +4,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from lifeseal._io import remove
-from lifeseal.erasure._layout import OBJECTS, group_of, object_ids, object_name, registry_name, stale_registries
-from lifeseal.erasure._registry import Registry
-from lifeseal.errors import FormatError
+from lifeseal._io import remove_all
+from lifeseal.erasure._layout import OBJECTS, group_of, log_name, object_ids, object_name, owner_of, root_name, stale_logs
+from lifeseal.erasure._nodes import CAPACITY, State
+from lifeseal.erasure._tree import Tree
+from lifeseal.errors import FormatError, LifesealError
+
+_IN_USE = frozenset({State.LIVE, State.RESERVED})
 
 
 def free_epoch(folder: Path, after: int) -> int:
@@ -21,18 +24,17 @@ def free_epoch(folder: Path, after: int) -> int:
         The epoch that the next change will have.
     """
     epoch = after + 1
-    while _is_directory(folder / registry_name(epoch)):
+    while _is_directory(folder / log_name(epoch)) or _is_directory(folder / root_name(epoch)):
         epoch += 1
     return epoch
 
 
-def are_left(folder: Path, registry: Registry, *, epoch: int) -> bool:
-    """Tell whether an interrupted change left registries of other epochs, or containers of no live slot.
+def are_left(folder: Path, tree: Tree) -> bool:
+    """Tell whether an interrupted change left a reserved slot, other logs, or containers of no live slot.
 
     Args:
         folder: The vault folder.
-        registry: What is in force.
-        epoch: Its epoch.
+        tree: What is in force.
 
     Returns:
         True if it did; what cannot be listed counts as nothing.
@@ -40,16 +42,15 @@ def are_left(folder: Path, registry: Registry, *, epoch: int) -> bool:
     Raises:
         OSError: The vault folder cannot be listed.
     """
-    return bool(stale_registries(folder, epoch) or _orphans(folder, registry))
+    return bool(tree.head.reserved or stale_logs(folder, tree.log.start) or _orphans(folder, tree))
 
 
-def clear(folder: Path, registry: Registry, *, epoch: int) -> tuple[str, ...]:
-    """Unlink other registries and the containers of no live slot, as far as that works. Only once the root of ``epoch`` is durable.
+def clear(folder: Path, tree: Tree) -> tuple[str, ...]:
+    """Unlink other logs and the containers of no live slot, as far as that works. Only once the root of the tree is durable.
 
     Args:
         folder: The vault folder.
-        registry: What is in force.
-        epoch: Its epoch.
+        tree: What is in force.
 
     Returns:
         What the disk would not let go of, as names in the vault folder, sorted; ``objects`` where the containers could not even be listed.
@@ -57,18 +58,18 @@ def clear(folder: Path, registry: Registry, *, epoch: int) -> tuple[str, ...]:
     Raises:
         OSError: The vault folder cannot be listed.
     """
-    left = unlink(folder, stale_registries(folder, epoch))
-    ids = _orphans(folder, registry)
+    left = unlink(folder, stale_logs(folder, tree.log.start))
+    ids = _orphans(folder, tree)
     return tuple(sorted([*left, *([OBJECTS] if ids is None else unlink(folder, map(object_name, ids)))]))
 
 
-def discard(folder: Path, group: bytes) -> None:
+def discard(folder: Path, slot: int, generation: int) -> None:
     """Unlink the containers of an asset that will not be committed, as far as that works; the next writer sweeps the rest."""
     try:
         ids = object_ids(folder)
     except (FormatError, OSError):
         return
-    unlink(folder, (object_name(file_id) for file_id in ids if group_of(file_id) == group))
+    unlink(folder, (object_name(file_id) for file_id in ids if file_id.startswith(group_of(slot, generation))))
 
 
 def unlink(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
@@ -76,28 +77,40 @@ def unlink(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
 
     Args:
         folder: The vault folder.
-        names: In it.
+        names: In it, or one folder below.
 
     Returns:
         Those that the disk would not let go of.
     """
-    left = []
+    by_folder: dict[Path, list[str]] = {}
     for name in names:
-        try:
-            remove(folder / name)
-        except OSError:
-            left.append(name)
+        by_folder.setdefault((folder / name).parent, []).append((folder / name).name)
+    left = []
+    for parent, inside in by_folder.items():
+        left += [str((parent / name).relative_to(folder)) for name in remove_all(parent, inside)]
     return tuple(left)
 
 
-def _orphans(folder: Path, registry: Registry) -> tuple[bytes, ...] | None:
+def _orphans(folder: Path, tree: Tree) -> tuple[bytes, ...] | None:
     """List the containers that belong to no live slot; None if they cannot be listed."""
     try:
         ids = object_ids(folder)
     except (FormatError, OSError):
         return None
-    live = {group_of(slot.index) for slot in registry.slots if not slot.erased}
-    return tuple(file_id for file_id in ids if group_of(file_id) not in live)
+    known: dict[tuple[int, int], bool] = {}
+    for owner in {owner_of(file_id) for file_id in ids}:
+        try:
+            known[owner] = _in_use(tree, *owner)
+        except (LifesealError, OSError):
+            known[owner] = True  # a node that does not open says nothing about what hangs below it
+    return tuple(file_id for file_id in ids if not known[owner_of(file_id)])
+
+
+def _in_use(tree: Tree, number: int, generation: int) -> bool:
+    if number >= CAPACITY:
+        return False
+    slot = tree.slot(number)
+    return slot.state in _IN_USE and slot.generation == generation
 
 
 def _is_directory(path: Path) -> bool:

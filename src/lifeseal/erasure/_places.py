@@ -4,7 +4,7 @@
 import os
 from pathlib import Path
 
-from lifeseal.erasure._root import RootHolder
+from lifeseal.erasure._holders import RootHolder
 
 
 def refuse_root_inside(folder: Path, root: RootHolder) -> None:

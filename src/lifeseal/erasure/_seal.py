@@ -4,15 +4,16 @@
 import contextlib
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
 import attrs
 
 from lifeseal._io import DiskSource, Progress, ProgressCallback, Secret, remove
-from lifeseal.erasure._container import Place, write_container
-from lifeseal.erasure._index import Index, IndexEntry, parse_index
-from lifeseal.erasure._layout import DATA, GROUP_SIZE, ID_SIZE, INDEX, group_of, object_ids
+from lifeseal.erasure._container import Place, compare_container, write_container
+from lifeseal.erasure._index import Index, IndexEntry, parse_index, signature_of
+from lifeseal.erasure._layout import DATA, GROUP_SIZE, ID_SIZE, INDEX, group_of
 from lifeseal.errors import FormatError, StoreError
 
 
@@ -31,22 +32,16 @@ class Sealed:
     seen: dict[str, tuple[int, ...]]
 
 
-def new_group(folder: Path) -> bytes:
-    """Draw the part of the file ids that an asset's containers share, unused in this vault."""
-    taken = {group_of(file_id) for file_id in object_ids(folder)}
-    while (group := os.urandom(GROUP_SIZE)) in taken:
-        pass
-    return group
+def write_asset(source: DiskSource, place: Place, key: Secret, proof: Secret, *, progress: ProgressCallback) -> Sealed:
+    """Encrypt every file and the index, and read each back; nothing refers to them yet.
 
-
-def write_asset(source: DiskSource, place: Place, key: Secret, group: bytes, *, progress: ProgressCallback) -> Sealed:
-    """Encrypt every file and the index; nothing refers to them yet.
+    While one container is read back, the next is written.
 
     Args:
         source: The plaintext.
         place: Whose containers they become.
         key: The asset's new data key.
-        group: Start of their ids.
+        proof: The same key, as the root holder's tree gave it back; containers are read with it.
         progress: Called in this thread after each piece.
 
     Returns:
@@ -59,25 +54,35 @@ def write_asset(source: DiskSource, place: Place, key: Secret, group: bytes, *, 
         OSError: A file cannot be read or written.
     """
     names = source.names()
-    took = _counter(sum(source.size(name) for name in names), progress)
-    entries = []
+    entries: list[IndexEntry] = []
     seen = {}
-    for name in names:
-        where = f"{source.where}: {name!r}"
-        seen[name] = _look(source, name)
-        file_id = _new_id(group)
-        with source.open(name) as reader:
-            size = write_container(place, key, file_id, DATA, reader, where=where, took=took)
-        entries.append(IndexEntry(name=name, size=size, file_id=file_id))
-    changed = [name for name in names if _look(source, name) != seen[name]]
-    if changed or source.names() != names:
-        raise FormatError(f"{source.where}: {changed[0] if changed else 'the list of files'!r}", "changed while it was sealed; nothing was committed")
-    index = Index(folder=source.is_folder, entries=tuple(entries))
-    index_id = _new_id(group)
+    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as stack:
+        origins = dict.fromkeys(names, source)
+        beside = _signature_beside(source)
+        if beside is not None:
+            origins[beside.name] = stack.enter_context(beside)
+        took = _counter(sum(origin.size(name) for name, origin in origins.items()), progress)
+        checks = []
+        for name, origin in origins.items():
+            where = f"{origin.where}: {name!r}"
+            seen[name] = _look(origin, name)
+            with origin.open(name) as reader:
+                written = write_container(place, key, _new_id(place), DATA, reader, where=where, took=took)
+            checks.append(pool.submit(compare_container, place, proof, written))
+            entries.append(IndexEntry(name=name, size=written.size, file_id=written.file_id))
+        changed = [name for name, origin in origins.items() if _look(origin, name) != seen[name]]
+        if changed or source.names() != names:
+            what = changed[0] if changed else "the list of files"
+            raise FormatError(f"{source.where}: {what!r}", "changed while it was sealed; nothing was committed")
+        for check in checks:
+            check.result()
+    index = Index(folder=source.is_folder, entries=tuple(entries[: len(names)]), signature=next(iter(entries[len(names) :]), None))
+    index_id = _new_id(place)
     text = index.to_bytes()
     parse_index(text, index_id=index_id, where=f"{source.where}, index")
-    write_container(place, key, index_id, INDEX, _Bytes(text), where=f"{source.where}, index", took=lambda _: None)
-    return Sealed(index=index, index_id=index_id, seen=seen)
+    written = write_container(place, key, index_id, INDEX, _Bytes(text), where=f"{source.where}, index", took=lambda _: None)
+    compare_container(place, proof, written)
+    return Sealed(index=index, index_id=index_id, seen={name: seen[name] for name in names})
 
 
 def unlink_plaintext(source: DiskSource, sealed: Sealed) -> None:
@@ -123,8 +128,16 @@ class _Bytes:
         pass
 
 
-def _new_id(group: bytes) -> bytes:
-    return group + os.urandom(ID_SIZE - GROUP_SIZE)
+def _signature_beside(source: DiskSource) -> DiskSource | None:
+    """Open the signature that lies beside a lone file; it travels with it."""
+    if source.is_folder:
+        return None
+    path = source.path.with_name(signature_of(source.name))
+    return DiskSource(path) if path.is_file() and not path.is_symlink() else None
+
+
+def _new_id(place: Place) -> bytes:
+    return group_of(place.slot, place.generation) + os.urandom(ID_SIZE - GROUP_SIZE)
 
 
 def _path(source: DiskSource, name: str) -> Path:

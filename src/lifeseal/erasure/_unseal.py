@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lifeseal._io import make_folder, read_through, remove, replacing
 from lifeseal.erasure._asset import SealedAsset
+from lifeseal.erasure._index import signature_of
 
 _PIECE = 1 << 20
 
@@ -15,7 +16,7 @@ def write_plaintext(asset: SealedAsset, out: Path) -> int:
 
     Args:
         asset: What to decrypt.
-        out: The new file or folder; its parent must exist.
+        out: The new file or folder; its parent must exist. The signature of a single file goes beside it, as ``OUT.sig``.
 
     Returns:
         Bytes written.
@@ -31,7 +32,7 @@ def write_plaintext(asset: SealedAsset, out: Path) -> int:
         with asset.open(name):
             pass
     if not asset.is_folder:
-        return _write(asset, names[0], out)
+        return _write_lone(asset, names[0], out)
     files: list[Path] = []
     folders = {out: None}  # in the order they were made
     make_folder(out, mode=0o700)
@@ -52,6 +53,19 @@ def write_plaintext(asset: SealedAsset, out: Path) -> int:
                 folder.rmdir()
         raise
     return done
+
+
+def _write_lone(asset: SealedAsset, name: str, out: Path) -> int:
+    if asset.signature is None:
+        return _write(asset, name, out)
+    beside = out.with_name(signature_of(out.name))
+    done = _write(asset, asset.signature, beside)
+    try:
+        return done + _write(asset, name, out)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            remove(beside)
+        raise
 
 
 def _write(asset: SealedAsset, name: str, path: Path) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a vault says about its assets and erasures."""
+"""What a vault says about its assets, its state and its erasures."""
 
 from typing import Literal
 
@@ -8,16 +8,16 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class AssetInfo:
-    """One asset, as the registry knows it.
+    """One asset, as the vault knows it.
 
     Attributes:
-        name: As it was sealed.
-        slot: Its place in the registry.
-        generation: How often the slot has been sealed, this time included.
+        name: As it was sealed; empty for an erased one, whose name is gone too.
+        slot: Its place in the key tree.
+        generation: How often the slot has been used, this time included.
         state: ``live`` or ``erased``.
         erased_at: Epoch that destroyed the key, or None while it lives.
-        files: Number of files.
-        size: Plaintext bytes of all files.
+        files: Number of files; 0 for an erased one.
+        size: Plaintext bytes of all files; 0 for an erased one.
         born_encrypted: False if the plaintext lay in files before it was sealed; their blocks may still hold it.
     """
 
@@ -36,8 +36,8 @@ class ErasedSlot:
     """One destroyed key.
 
     Attributes:
-        slot: Place in the registry.
-        generation: Which sealing of that slot.
+        slot: Place in the key tree.
+        generation: Which use of that slot.
     """
 
     slot: int
@@ -55,7 +55,8 @@ class Erasure:
         slots: The destroyed keys; never the names they had.
         time: UTC, RFC 3339; this machine's clock, which can be wrong.
         not_removed: What the disk would not let go of, as names in the vault folder: containers of no live slot (``objects/…``) and old
-            registries (``registry-…``), unreadable without their keys; ``objects`` alone where the containers could not be listed.
+            logs (``log-…``), unreadable without their keys; ``objects`` alone where the containers could not be listed.
+        pending: Key versions that the root holder will destroy, but has not yet: until then the erasure is not final.
     """
 
     vault: str
@@ -63,4 +64,76 @@ class Erasure:
     epoch_after: int
     slots: tuple[ErasedSlot, ...]
     time: str
+    not_removed: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class VaultInfo:
+    """A vault's state.
+
+    Attributes:
+        vault: Vault id, hexadecimal.
+        epoch: In force.
+        holder: The sort of place that holds the root.
+        assurance: How far an erasure can be relied on, as the root holder says.
+        losing: What losing the root means.
+        backing_up: What backing it up means.
+        live: Live assets.
+        erased: Erased ones.
+        log_size: Bytes of the node log; `Vault.compact` makes it small.
+        pending: What may still open an older root, and with it what was erased since: key versions that the holder has not destroyed yet.
+    """
+
+    vault: str
+    epoch: int
+    holder: str
+    assurance: str
+    losing: str
+    backing_up: str
+    live: int
+    erased: int
+    log_size: int
+    pending: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class VaultCheck:
+    """What a check of a vault looked at and found whole.
+
+    Attributes:
+        vault: Vault id, hexadecimal.
+        epoch: In force; 0 where no root was used.
+        batches: Batches of the node log whose digests were compared.
+        slots: Slots in use that the tree was walked for; 0 where no root was used.
+        containers: Containers that were read, or without a root looked at.
+        size: Plaintext bytes that were read; 0 where no root was used.
+    """
+
+    vault: str
+    epoch: int
+    batches: int
+    slots: int
+    containers: int
+    size: int
+
+
+@attrs.frozen(kw_only=True)
+class Compaction:
+    """What a compaction did.
+
+    Attributes:
+        vault: Vault id, hexadecimal.
+        epoch_before: Epoch before.
+        epoch_after: Epoch whose log is the new one.
+        size_before: Bytes of the log before.
+        size_after: Bytes of the new one.
+        not_removed: Old logs that the disk would not let go of; unreadable without the old root.
+    """
+
+    vault: str
+    epoch_before: int
+    epoch_after: int
+    size_before: int
+    size_after: int
     not_removed: tuple[str, ...] = ()

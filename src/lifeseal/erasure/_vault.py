@@ -3,27 +3,31 @@
 
 import contextlib
 import os
-import threading
-import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
 import attrs
 
-from lifeseal._io import DiskSource, ProgressCallback, Secret, StrPath, make_folder, remove, replace
+from lifeseal._io import DiskSource, ProgressCallback, StrPath, make_folder, remove, replace
+from lifeseal.erasure import _nodes
 from lifeseal.erasure._asset import SealedAsset
-from lifeseal.erasure._change import State, after_commit, commit, load, refuse_newer
-from lifeseal.erasure._container import Place
-from lifeseal.erasure._layout import ID_SIZE, OBJECTS, describe, description_path, registry_name
-from lifeseal.erasure._leftovers import are_left, discard, free_epoch
+from lifeseal.erasure._change import after_commit, found_vault, load
+from lifeseal.erasure._check import check_vault
+from lifeseal.erasure._compact import compact
+from lifeseal.erasure._holders import RootHolder
+from lifeseal.erasure._layout import DESCRIPTION, ID_SIZE, LOCK, OBJECTS, describe, log_name
+from lifeseal.erasure._leftovers import free_epoch
 from lifeseal.erasure._places import refuse_overlap, refuse_root_inside
-from lifeseal.erasure._registry import Registry, Slot
-from lifeseal.erasure._root import RootHolder
-from lifeseal.erasure._seal import new_group, unlink_plaintext, write_asset
+from lifeseal.erasure._records import Asset, grave_of, info_of
+from lifeseal.erasure._roots import Roots
+from lifeseal.erasure._seal import unlink_plaintext
+from lifeseal.erasure._sealing import seal_into
+from lifeseal.erasure._session import Session
+from lifeseal.erasure._tree import Edit
 from lifeseal.erasure._unseal import write_plaintext
-from lifeseal.erasure._values import AssetInfo, ErasedSlot, Erasure
-from lifeseal.errors import DestroyedError, RolledBackError, StateError, StoreError
+from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
+from lifeseal.errors import LifesealError, RolledBackError, StoreError
 from lifeseal.principles import announce, implements, note, now
 
 _MAX_NAME = 255
@@ -39,15 +43,8 @@ class Vault:
     it is now, has nothing that opens an erased asset.
     """
 
-    def __init__(self, folder: Path, root: RootHolder, state: State) -> None:
-        self._folder = folder
-        self._root = root
-        self._state: State | None = state
-        self._id = state.vault
-        self._epoch = state.epoch
-        self._process = os.getpid()
-        self._guard = threading.RLock()
-        self._assets: weakref.WeakSet[SealedAsset] = weakref.WeakSet()
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     @classmethod
     @implements("5.4.2", limits="Whoever holds the root opens the vault; a root in a file is protected by its permissions alone.")
@@ -64,24 +61,25 @@ class Vault:
         Raises:
             FileExistsError: The folder or the root is there already.
             LockedError: Another process uses the root.
+            StoreError: The root holder is not reached.
             ValueError: The root would lie inside the vault folder.
             OSError: The disk refused.
         """
         folder = Path(path)
         refuse_root_inside(folder, root)
-        vault = os.urandom(ID_SIZE)
-        with root.locked():
-            make_folder(folder, mode=0o700)
-            try:
+        roots = Roots(folder=folder, vault=os.urandom(ID_SIZE), holder=root)
+        make_folder(folder, mode=0o700)
+        try:
+            with root.locked(folder):
                 make_folder(folder / OBJECTS, mode=0o700)
-                replace(description_path(folder), describe(vault, kind=root.kind, fingerprint=root.fingerprint), overwrite=False)
-                with Registry.empty() as registry:
-                    commit(folder, root, registry, vault=vault, over=None, epoch=1, what="the vault is made")
-            except OSError:
-                _undo_create(folder)
-                raise
-        note(vault=vault.hex(), epoch=1)
-        return cls(folder, root, load(folder, root))
+                replace(folder / DESCRIPTION, describe(roots.vault, kind=root.kind, fingerprint=root.fingerprint), overwrite=False)
+                found_vault(roots)
+                state = load(folder, root)
+        except (LifesealError, OSError):
+            _undo_create(folder)
+            raise
+        note(vault=roots.vault.hex(), epoch=1)
+        return cls(Session(folder, root, state))
 
     @classmethod
     @implements("5.4.2", limits="A folder and a file root that were both restored from the same backup look current; only at_least= tells.")
@@ -108,31 +106,31 @@ class Vault:
         folder = Path(path)
         refuse_root_inside(folder, root)
         state = load(folder, root)
-        note(vault=state.vault.hex(), epoch=state.epoch)
+        note(vault=state.roots.vault.hex(), epoch=state.epoch)
         if at_least is not None and state.epoch < at_least:
-            state.registry.close()
+            state.close()
             raise RolledBackError(f"{folder}: is at epoch {state.epoch}, known to have reached {at_least}: vault and root were restored from before")
-        return cls(folder, root, state)
+        return cls(Session(folder, root, state))
 
     @property
     def id(self) -> str:
         """Vault id, 32 hexadecimal digits."""
-        return self._id.hex()
+        return self._session.id.hex()
 
     @property
     def epoch(self) -> int:
         """Number of the change in force as of the last call; creation is 1, and every change has a higher one."""
-        return self._epoch
+        return self._session.epoch
 
     @property
     def holder(self) -> str:
         """The sort of place that holds the root, as ``file``."""
-        return self._root.kind
+        return self._session.holder.kind
 
     @property
     def assurance(self) -> str:
         """How far an erasure can be relied on, as the root holder says."""
-        return self._root.assurance
+        return self._session.holder.assurance
 
     @implements(
         "5.4",
@@ -166,33 +164,15 @@ class Vault:
         """
         if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
             raise ValueError(f"an asset's name has 1 to {_MAX_NAME} printable characters")
-        refuse_overlap(Path(path), self._folder, self._root)
-        with DiskSource(path) as source, self._writing() as state:
-            slots = list(state.registry.slots)
-            number = state.registry.find(name)
-            if number is not None and not slots[number].erased:
-                raise StateError(f"{self._folder}: asset {name!r} is live; choose another name, or erase it first")
-            generation = 1 if number is None else slots[number].generation + 1
-            number = len(slots) if number is None else number
-            group = new_group(self._folder)
-            with Secret.random() as key:
-                try:
-                    sealed = write_asset(source, self._place(number, generation, name), key, group, progress=progress)
-                except BaseException:
-                    discard(self._folder, group)
-                    raise
-                size = sum(entry.size for entry in sealed.index.entries)
-                files = len(sealed.index.entries)
-                epoch = free_epoch(self._folder, state.epoch)
-                slot = Slot(name=name, generation=generation, erased=0, files=files, size=size, index=sealed.index_id, born_encrypted=False)
-                slots[number:] = [slot, *slots[number + 1 :]]
-                with state.registry.following(tuple(slots), fresh={number: key}) as registry:
-                    self._commit(state, registry, epoch, f"asset {name!r} is sealed")
-            note(vault=self.id, epoch=epoch, asset=name, slot=number, generation=generation, files=files, size=size)
-            with after_commit(f"{self._folder}: asset {name!r} is sealed at epoch {epoch}"):
+        session = self._session
+        refuse_overlap(Path(path), session.folder, session.holder)
+        with DiskSource(path) as source, session.writing():
+            asset, sealed = seal_into(session, source, name, progress=progress)
+            note(vault=self.id, epoch=self.epoch, asset=name, slot=asset.slot, generation=asset.generation, files=asset.files, size=asset.size)
+            with after_commit(f"{session.folder}: asset {name!r} is sealed at epoch {self.epoch}"):
                 if remove_plaintext:
                     unlink_plaintext(source, sealed)
-                return self._asset(self._reload(), number)
+                return session.hand_out(session.current(), asset)
 
     @implements("5.4.2", limits="The asset's key is in this process's memory until it is closed; an erasure elsewhere does not reach it.")
     def asset(self, name: str) -> SealedAsset:
@@ -206,17 +186,18 @@ class Vault:
 
         Raises:
             DestroyedError: It was erased; the message names the epoch.
+            PendingError: It was erased, but the root holder has not destroyed the old root yet.
             RolledBackError: Vault folder and root are of different times.
             StateError: The vault is closed.
             StoreError: No asset has that name, or a container is not there.
             TamperedError: The registry or the index was changed.
             OSError: A file cannot be read.
         """
-        with self._guard:
-            state = self._current()
-            number = self._find_live(state, name)
-            note(vault=self.id, epoch=state.epoch, asset=name, slot=number, generation=state.registry.slots[number].generation)
-            return self._asset(state, number)
+        with self._session.guard:
+            state = self._session.current()
+            asset = self._session.find_live(state, name)
+            note(vault=self.id, epoch=state.epoch, asset=name, slot=asset.slot, generation=asset.generation)
+            return self._session.hand_out(state, asset)
 
     @implements("5.4.2", limits="The plaintext it writes is outside the vault: erasing the asset does not reach it.")
     def unseal(self, name: str, out: StrPath) -> None:
@@ -238,12 +219,12 @@ class Vault:
             ValueError: ``out`` lies in the vault.
             OSError: A file cannot be read or written.
         """
-        refuse_overlap(Path(out), self._folder, self._root)
-        with self._guard:
-            state = self._current()
-            number = self._find_live(state, name)
-            note(vault=self.id, epoch=state.epoch, asset=name, slot=number, generation=state.registry.slots[number].generation)
-            asset = self._asset(state, number)
+        refuse_overlap(Path(out), self._session.folder, self._session.holder)
+        with self._session.guard:
+            state = self._session.current()
+            found = self._session.find_live(state, name)
+            note(vault=self.id, epoch=state.epoch, asset=name, slot=found.slot, generation=found.generation)
+            asset = self._session.hand_out(state, found)
         with asset:
             note(size=write_plaintext(asset, Path(out)), files=len(asset.names()))
 
@@ -268,6 +249,7 @@ class Vault:
         Raises:
             DestroyedError: One was erased before; nothing was changed.
             LockedError: Another process writes to the vault.
+            PendingError: The change is in force, but the root holder did not destroy the old root: not erased yet. The next change tries again.
             RolledBackError: Vault folder and root are of different times; nothing was changed.
             StateError: The vault is closed.
             StoreError: No asset has one of the names, and nothing was changed; or the keys are gone and the message says what failed after.
@@ -281,24 +263,33 @@ class Vault:
         wanted = tuple(names)
         if not wanted or len(set(wanted)) != len(wanted):
             raise ValueError("names must be given, each once")
-        with self._writing() as state:
-            numbers = [self._find_live(state, name) for name in wanted]
-            epoch = free_epoch(self._folder, state.epoch)
-            slots = list(state.registry.slots)
-            erased = tuple(ErasedSlot(slot=number, generation=slots[number].generation) for number in numbers)
+        session = self._session
+        with session.writing() as state:
+            found = [session.find_live(state, name) for name in wanted]
+            before, epoch = state.epoch, free_epoch(session.folder, state.epoch)
+            erased = tuple(ErasedSlot(slot=asset.slot, generation=asset.generation) for asset in found)
             facts = {"slots": tuple(f"{entry.slot}:{entry.generation}" for entry in erased), "assets": wanted}
             announce("lifeseal.erasure.Vault.erase", ("uk-ai-cop:13.2", "uk-ai-cop:13.1"), vault=self.id, epoch=state.epoch, **facts)
             note(vault=self.id, epoch=state.epoch, **facts)
-            for number in numbers:
-                slots[number] = attrs.evolve(slots[number], erased=epoch)
-            before = state.epoch
-            with state.registry.following(tuple(slots), fresh={}) as registry:
-                left = self._commit(state, registry, epoch, "the keys are gone")
+            for asset in found:
+                state.names.replace_later(grave_of(asset.to_mapped(state.names.tag(asset.name)), epoch))
+            head = state.tree.head
+            pages, head = state.names.edits(attrs.evolve(head, live=head.live - len(found), erased=head.erased + len(found)))
+            edits = [Edit(start=asset.slot, stop=asset.slot + 1, state=_nodes.State.ERASED) for asset in found]
+            outcome = session.commit(edits + pages, head, what="the keys are gone")
             note(epoch_after=epoch)
-            with after_commit(f"{self._folder}: the keys are gone at epoch {epoch}"):
-                self._close_assets(set(numbers))
-                self._check_erased(wanted)
-            return Erasure(vault=self.id, epoch_before=before, epoch_after=epoch, slots=erased, time=now(), not_removed=left)
+            with after_commit(f"{session.folder}: the keys are gone at epoch {epoch}"):
+                session.close_assets({asset.slot for asset in found})
+                self._check_erased(found)
+            return Erasure(
+                vault=self.id,
+                epoch_before=before,
+                epoch_after=epoch,
+                slots=erased,
+                time=now(),
+                not_removed=outcome.left,
+                pending=outcome.pending,
+            )
 
     @implements(evidences=["5.1"], limits="It lists what was sealed into this vault, not other copies.")
     def assets(self) -> tuple[AssetInfo, ...]:
@@ -314,18 +305,92 @@ class Vault:
             TamperedError: The registry or the root was changed.
             OSError: A file cannot be read.
         """
-        with self._guard:
-            state = self._current()
+        with self._session.guard:
+            state = self._session.current()
             note(vault=self.id, epoch=state.epoch)
-            return tuple(_info(number, slot) for number, slot in enumerate(state.registry.slots))
+            found = [info_of(record, where=str(self._session.folder)) for record in state.names.records()]
+            return tuple(sorted(found, key=lambda info: info.slot))
+
+    @implements(evidences=["5.1", "13.1"], limits="It tells what the vault and its root holder say; copies of either are not known to it.")
+    def info(self) -> VaultInfo:
+        """Say what state the vault is in, how sure an erasure would be, and what losing or backing up the root means.
+
+        Returns:
+            The state.
+
+        Raises:
+            RolledBackError: Vault folder and root are of different times.
+            StateError: The vault is closed.
+            StoreError: The root or the log is not there.
+            TamperedError: The log or the root was changed.
+            OSError: A file cannot be read.
+        """
+        with self._session.guard:
+            state = self._session.current()
+            note(vault=self.id, epoch=state.epoch)
+            return VaultInfo(
+                vault=self.id,
+                epoch=state.epoch,
+                holder=self.holder,
+                assurance=self.assurance,
+                losing=self._session.holder.losing,
+                backing_up=self._session.holder.backing_up,
+                live=state.tree.head.live,
+                erased=state.tree.head.erased,
+                log_size=state.tree.log.measure(),
+                pending=state.roots.unsettled(state.epoch),
+            )
+
+    @implements(
+        "5.4.2", evidences=["13.1"], limits="It finds what was changed, cut or mixed up; what is missing together with its record does not show."
+    )
+    def verify(self, *, progress: ProgressCallback = None) -> VaultCheck:
+        """Check everything: the log's digests, every node from the root, every page, every chunk of every container.
+
+        Args:
+            progress: Told about each container; raising from it stops the work.
+
+        Returns:
+            What was checked.
+
+        Raises:
+            FormatError: A file is not what it should be.
+            RolledBackError: Vault folder and root are of different times.
+            StateError: The vault is closed.
+            StoreError: A container, the log or the root is not there.
+            TamperedError: Something was changed, cut or mixed up; the first fault is named.
+            OSError: A file cannot be read.
+        """
+        with self._session.guard:
+            state = self._session.current()
+            note(vault=self.id, epoch=state.epoch)
+            return check_vault(state, lambda asset: self._session.hand_out(state, asset), progress=progress)
+
+    @implements("13.2", limits="It makes the log small and drops what no key opens any more; it destroys no key that was not destroyed before.")
+    def compact(self) -> Compaction:
+        """Write the tree into a new log under fresh keys, compare it with the old from the root down, and switch.
+
+        Returns:
+            What was gained.
+
+        Raises:
+            LockedError: Another process writes to the vault.
+            PendingError: The root holder has not destroyed an older root yet; nothing was changed.
+            RolledBackError: Vault folder and root are of different times; nothing was changed.
+            StateError: The vault is closed.
+            StoreError: The vault is compacted, but what follows failed; the message says what.
+            TamperedError: A node or page does not open, or the new log does not equal the old; nothing was changed.
+            OSError: The disk refused; a note says which state is in force.
+        """
+        with self._session.writing() as state:
+            note(vault=self.id, epoch=state.epoch)
+            done = compact(state, self._session.moved)
+            note(epoch_after=done.epoch_after)
+            return done
 
     def close(self) -> None:
         """Zero the keys of the vault and of every asset it handed out; twice is no error."""
-        with self._guard:
-            self._close_assets(None)
-            if self._state is not None:
-                self._state.registry.close()
-                self._state = None
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -333,107 +398,18 @@ class Vault:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[State]:
-        """Hold the root's lock; the state is always read anew, never taken from memory.
-
-        What an interrupted change left is cleared away first, after a fresh root is durable: until then a power cut may bring back the one
-        it belongs to. What cannot be unlinked stops nothing.
-        """
-        with self._root.locked(), self._guard:
-            state = self._reload()
-            refuse_newer(self._folder, state.epoch)
-            if are_left(self._folder, state.registry, epoch=state.epoch):
-                epoch = free_epoch(self._folder, state.epoch)
-                what = "every asset is as it was"
-                commit(self._folder, self._root, state.registry, vault=state.vault, over=state.epoch, epoch=epoch, what=what)
-                state = self._reload()
-            yield state
-
-    def _commit(self, state: State, registry: Registry, epoch: int, what: str) -> tuple[str, ...]:
-        left = commit(self._folder, self._root, registry, vault=state.vault, over=state.epoch, epoch=epoch, what=what)
-        if left:
-            note(not_removed=len(left))
-        return left
-
-    def _current(self) -> State:
-        """Return the state in force, read anew if the root has moved on or this process was forked."""
-        state = self._open_state()
-        with self._root.read() as held:
-            epoch = held.epoch
-        return state if epoch == self._epoch and os.getpid() == self._process else self._reload()
-
-    def _reload(self) -> State:
-        old = self._open_state()
-        state = load(self._folder, self._root)
-        if state.vault != self._id or state.epoch < self._epoch:
-            state.registry.close()
-            raise RolledBackError(f"{self._folder}: vault {state.vault.hex()} at epoch {state.epoch}; this one was at epoch {self._epoch} before")
-        old.registry.close()
-        self._state, self._epoch, self._process = state, state.epoch, os.getpid()
-        return state
-
-    def _open_state(self) -> State:
-        if self._state is None:
-            raise StateError(f"{self._folder}: this vault is closed")
-        return self._state
-
-    def _find_live(self, state: State, name: str) -> int:
-        number = state.registry.find(name)
-        if number is None:
-            raise StoreError(f"{self._folder}: no asset {name!r}")
-        slot = state.registry.slots[number]
-        if slot.erased:
-            raise DestroyedError(f"{self._folder}: asset {name!r} was erased at epoch {slot.erased}; its key is gone")
-        return number
-
-    def _asset(self, state: State, number: int) -> SealedAsset:
-        slot = state.registry.slots[number]
-        place = self._place(number, slot.generation, slot.name)
-
-        def gone() -> None:
-            with self._guard:
-                now_there = self._current().registry.slots[number]
-            if now_there.erased or now_there.generation != slot.generation:
-                raise DestroyedError(f"{self._folder}: generation {slot.generation} of asset {slot.name!r} was erased; its key is gone")
-
-        asset = SealedAsset(place, state.registry.key(number), slot.index, gone=gone)
-        self._assets.add(asset)
-        return asset
-
-    def _place(self, number: int, generation: int, name: str) -> Place:
-        return Place(folder=self._folder, vault=self._id, slot=number, generation=generation, name=name)
-
-    def _close_assets(self, numbers: set[int] | None) -> None:
-        for asset in tuple(self._assets):
-            if numbers is None or asset.slot in numbers:
-                asset.close()
-
-    def _check_erased(self, names: Iterable[str]) -> None:
-        """See from the disk alone that the keys are gone."""
-        state = self._reload()
-        for name in names:
-            with contextlib.suppress(DestroyedError):
-                self._find_live(state, name)
-                raise StoreError(f"{self._folder}: asset {name!r} is still live after it was erased")
-
-
-def _info(number: int, slot: Slot) -> AssetInfo:
-    return AssetInfo(
-        name=slot.name,
-        slot=number,
-        generation=slot.generation,
-        state="erased" if slot.erased else "live",
-        erased_at=slot.erased or None,
-        files=slot.files,
-        size=slot.size,
-        born_encrypted=slot.born_encrypted,
-    )
+    def _check_erased(self, erased: list[Asset]) -> None:
+        """See that the keys are gone from the tree, which was read from the disk after the root was replaced."""
+        state = self._session.current()
+        for asset in erased:
+            slot = state.tree.slot(asset.slot)
+            if slot.state is not _nodes.State.ERASED or slot.generation != asset.generation:
+                raise StoreError(f"{self._session.folder}: asset {asset.name!r} is still live after it was erased")
 
 
 def _undo_create(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        remove(folder / registry_name(1))
-        remove(description_path(folder))
+        for name in (log_name(1), DESCRIPTION, LOCK):
+            remove(folder / name)
         (folder / OBJECTS).rmdir()
         folder.rmdir()

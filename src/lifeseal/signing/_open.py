@@ -194,6 +194,10 @@ class _Place:
         self._source = source
         lone = isinstance(source, DiskSource) and not source.is_folder
         self.lone_name = None if isinstance(source, DiskSource) and source.is_folder else source.name
+        self._carried = SIGNATURE_NAME
+        if not isinstance(source, DiskSource) and not getattr(source, "is_folder", True):  # a sealed file may carry the signature that lay beside it
+            self.lone_name = source.names()[0]
+            self._carried = getattr(source, "signature", None) or SIGNATURE_NAME
         if given is None or isinstance(given, str | os.PathLike | Bundle):
             self._given: tuple[StrPath | Bundle, ...] = () if given is None else (given,)
         elif not given:
@@ -203,7 +207,7 @@ class _Place:
         self._beside = f"{source.where}.sig" if given is None and lone else None
         self.inside = given is None and not lone
         self.where = ", ".join("bundle" if isinstance(one, Bundle) else os.fspath(one) for one in self._given)
-        self.where = self.where or self._beside or f"{source.where}/{SIGNATURE_NAME}"
+        self.where = self.where or self._beside or f"{source.where}/{self._carried}"
         # What is left out though nobody asks: the signature itself always; another of the usual name only if it is not signed for.
         paths = [os.fspath(one) for one in self._given if not isinstance(one, Bundle)]
         inner = frozenset(name for path in paths for name in source.names_of(path)) if isinstance(source, DiskSource) else frozenset()
@@ -217,7 +221,7 @@ class _Place:
         if self._beside is not None:
             return (Bundle.load(self._beside),) if os.path.lexists(self._beside) else ()
         try:
-            with self._source.open(SIGNATURE_NAME) as reader:
+            with self._source.open(self._carried) as reader:
                 data = read_whole(reader, where=self.where, limit=_MAX_BUNDLE)
         except FileNotFoundError:
             return ()

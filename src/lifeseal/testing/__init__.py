@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services on loopback for your own tests: what they attest is real, checkable, and trusted by nobody else.
+"""Parts for your own tests: services on loopback, root holders in memory that fail when told to, and the contract of root holders.
 
 ```python
 from lifeseal import attestation, testing
@@ -8,12 +8,17 @@ with testing.sigstore() as deployment:
     trust = deployment.trust()
     signer = attestation.SigstoreSigner(trust, deployment.oidc.token("ci@example.org"))
     policy = attestation.TrustedIdentity("ci@example.org", deployment.oidc.url, trust)
+
+testing.check_cell(testing.MemoryCell)  # put your own root holder in its place
 ```
 
-The package needs the extra ``testing``. Fixtures for pytest are in ``lifeseal.testing.fixtures``.
+What the services attest is real, checkable, and trusted by nobody else. They need the extra ``testing``. Fixtures for pytest are in
+``lifeseal.testing.fixtures``.
 """
 
 from lifeseal.testing._fulcio import Fulcio
+from lifeseal.testing._holder_contract import ContractError, check_cell, check_wrapper
+from lifeseal.testing._holders import Faults, MemoryCell, MemoryWrapper
 from lifeseal.testing._hub import Hub, hub
 from lifeseal.testing._issued import Issued
 from lifeseal.testing._log import Log
@@ -21,4 +26,21 @@ from lifeseal.testing._oidc import Oidc
 from lifeseal.testing._sigstore import Sigstore, sigstore
 from lifeseal.testing._tsa import Tsa, timestamp_authority
 
-__all__ = ["Fulcio", "Hub", "Issued", "Log", "Oidc", "Sigstore", "Tsa", "hub", "sigstore", "timestamp_authority"]
+__all__ = [
+    "ContractError",
+    "Faults",
+    "Fulcio",
+    "Hub",
+    "Issued",
+    "Log",
+    "MemoryCell",
+    "MemoryWrapper",
+    "Oidc",
+    "Sigstore",
+    "Tsa",
+    "check_cell",
+    "check_wrapper",
+    "hub",
+    "sigstore",
+    "timestamp_authority",
+]

@@ -8,70 +8,18 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, Self
-
-import attrs
 
 from lifeseal._io import Appender, Secret, StrPath, replace
+from lifeseal.erasure._holders import HeldRoot
 from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
 
-_MAGIC = b"lifeseal.root/0\n"
+_MAGIC = b"lifeseal.root/1\n"
 _VAULT = slice(16, 32)
 _EPOCH = slice(32, 40)
 _KEY = slice(40, 72)
 _CHECKSUM = slice(72, 104)
 _SIZE = 104
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class HeldRoot:
-    """What a holder holds; close it after use.
-
-    Attributes:
-        vault: Vault id, 16 bytes.
-        epoch: Counts the changes of the vault, from 1.
-        key: Opens the registry of that epoch and nothing else, 32 bytes.
-    """
-
-    vault: bytes
-    epoch: int
-    key: Secret
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.key.close()
-
-
-class RootHolder(Protocol):
-    """A cell that keeps vault id, epoch and root key, all three replaced in one write."""
-
-    @property
-    def kind(self) -> str:
-        """A word for the sort of holder."""
-
-    @property
-    def fingerprint(self) -> str:
-        """What names the cell where the vault does not; compared before the holder is asked. Empty if the vault id says enough."""
-
-    @property
-    def location(self) -> Path | None:
-        """The file it lies in, if it is a file."""
-
-    @property
-    def assurance(self) -> str:
-        """How far the old root can be trusted to be gone, in one sentence."""
-
-    def read(self) -> HeldRoot:
-        """Return what the cell holds."""
-
-    def replace(self, new: HeldRoot, *, over: int | None) -> None:
-        """Put a new root in place of that of epoch ``over``, or into an empty cell if it is None."""
-
-    def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Keep other writers out for a block."""
 
 
 class FileRoot:
@@ -86,6 +34,9 @@ class FileRoot:
 
     kind = "file"
     fingerprint = ""
+    losing = "Losing the root file loses everything sealed under it."
+    backing_up = "A backup of the root file undoes every erasure made after it; the vault folder itself may be backed up."
+    compare_and_swap = False
     assurance = "Best effort: the root is a file; backups of it, or blocks a disk still holds, undo the erasure."
 
     def __init__(self, path: StrPath) -> None:
@@ -154,11 +105,14 @@ class FileRoot:
             with new.key.view() as key:
                 view[_KEY] = key
             view[_CHECKSUM] = _checksum(view)
-            replace(self.location, view, mode=0o600, overwrite=over is not None)
+            replace(self.location, view, mode=0o600, overwrite=over is not None, wipe=True)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, vault: Path) -> Iterator[None]:  # noqa: ARG002 - the lock lies beside the root: copies of a vault share it
         """Keep other writers out for a block.
+
+        Args:
+            vault: The vault folder; the lock lies beside the root file, because copies of the vault share the root.
 
         Raises:
             LockedError: Another process, or another vault object of this one, is writing.
