@@ -58,11 +58,11 @@ def javascript():
     if node is None or not PACKAGES.exists():
         pytest.skip(NO_NODE)
 
-    def verify(bundle, root, identity, issuer):
+    def verify(*cases):
+        asked = json.dumps([dict(zip(("bundle", "root", "identity", "issuer"), map(str, case), strict=True)) for case in cases])
         environment = {**os.environ, "NODE_PATH": str(PACKAGES)}
-        command = [node, SCRIPT, bundle, root, identity, issuer]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-        return done.returncode, (done.stdout + done.stderr).strip()
+        done = subprocess.run([node, SCRIPT], input=asked, env=environment, capture_output=True, text=True, check=True, timeout=120)
+        return json.loads(done.stdout)
 
     return verify
 
@@ -81,16 +81,22 @@ def reference():
 
 def test_javascript_verifies_our_bundles_and_refuses_others(signed, deployment, javascript):
     bundle, root = signed / "model.sig", signed.parent / "root.json"
-    assert javascript(bundle, root, ME, deployment.oidc.url) == (0, f"verified {ME}")
-    assert javascript(bundle, root, f"x{ME}", deployment.oidc.url)[1].startswith("refused UNTRUSTED_SIGNER_ERROR")
-    assert javascript(bundle, root, ME, "https://issuer.example.org")[1].startswith("refused UNTRUSTED_SIGNER_ERROR")
-    other = signed.parent / "other.json"
+    other, broken = signed.parent / "other.json", signed.parent / "broken.sig"
     other.write_bytes(testing.Sigstore().trusted_root())
-    assert javascript(bundle, other, ME, deployment.oidc.url)[0] == 1
     document = json.loads(bundle.read_bytes())
     document["dsseEnvelope"]["payload"] = "AAAA"
-    bundle.write_text(json.dumps(document))
-    assert javascript(bundle, root, ME, deployment.oidc.url)[0] == 1
+    broken.write_text(json.dumps(document))
+    issuer = deployment.oidc.url
+    said = javascript(
+        (bundle, root, ME, issuer),
+        (bundle, root, f"x{ME}", issuer),
+        (bundle, root, ME, "https://issuer.example.org"),
+        (bundle, other, ME, issuer),
+        (broken, root, ME, issuer),
+    )
+    assert said[0] == f"verified {ME}"
+    assert [answer.split(":")[0] for answer in said[1:3]] == ["refused UNTRUSTED_SIGNER_ERROR"] * 2
+    assert [answer.split()[0] for answer in said[3:]] == ["refused"] * 2
 
 
 @pytest.mark.parametrize("release", ["v1.0.0", "v1.1.0"])
@@ -98,8 +104,23 @@ def test_javascript_and_we_agree_on_published_bundles(release, tmp_path, javascr
     name, issuer = "stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2"
     (tmp_path / "root.json").write_text(json.dumps(json.loads(SigstoreTrust.public_good().config)["trustedRoot"]))
     bundle = PUBLISHED / f"{release}-sigstore/model.sig"
-    assert javascript(bundle, tmp_path / "root.json", name, issuer) == (0, f"verified {name}")
-    assert javascript(bundle, tmp_path / "root.json", name, "https://accounts.google.com")[0] == 1
+    root = tmp_path / "root.json"
+    said = javascript((bundle, root, name, issuer), (bundle, root, name, "https://accounts.google.com"))
+    assert said[0] == f"verified {name}"
+    assert said[1].startswith("refused UNTRUSTED_SIGNER_ERROR")
+
+
+# Where we are stricter: it takes size and root from the log's signed statement alone, and reads neither statements nor unknown fields.
+STRICTER = ("size-of-the-tree", "not-root", "not-a-model", "not-unknown-field")
+
+
+def test_javascript_judges_the_vectors_as_we_do_or_less_strictly(javascript):
+    folder = ROOT / "tests/vectors/keyless"
+    vectors = json.loads((folder / "vectors.json").read_text())["vectors"]
+    said = javascript(*((folder / v["bundle"], folder / v["trust"], v["identity"], v["issuer"]) for v in vectors))
+    for vector, answer in zip(vectors, said, strict=True):
+        lax = vector["bundle"].removesuffix(".sig").endswith(STRICTER)
+        assert answer.startswith("verified" if lax or vector["must"] == "verify" else "refused"), (vector, answer)
 
 
 def test_the_reference_verifies_our_model_and_refuses_it_changed(signed, deployment, reference):
