@@ -22,7 +22,7 @@ _STORED: Final = 0
 _DEFLATED: Final = 8
 _MAIN: Final = "data.pkl"
 _CONSTANTS: Final = "constants.pkl"
-_BY_MEMBERS: Final = {"keras": {"config.json", "metadata.json"}}
+_BY_MEMBERS: Final = {"keras": {"config.json", "metadata.json"}, "skops": {"schema.json"}}
 
 
 def judge_zip(window: Window, findings: Findings, *, place: str, allow: frozenset[str], budget: Budget, judge: Judge) -> str:

@@ -117,7 +117,7 @@ def _judge_known(window: Window, head: bytes, context: Context) -> str:
     found = known.judge(window, context)
     as_pickle = Findings()
     stream = judge_stream(window, as_pickle, place=context.place, allow=context.allow, budget=context.budget)
-    if stream.imported or stream.acted or stream.stopped or stream.completed:
+    if stream.completed or ((stream.imported or stream.acted or stream.stopped) and not as_pickle.rules <= known.as_pickle):
         context.findings.extend(as_pickle)
         context.say("mixed", "", "a file that an unpickler reads too")
     return found

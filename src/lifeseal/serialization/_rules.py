@@ -39,16 +39,21 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "keras-code": Rule(Verdict.UNSAFE, "a Keras configuration holds code, or names what loads, calls or reads something else"),
         "keras-config": Rule(Verdict.UNREADABLE, "a Keras configuration that is not strict JSON, and is not analysed"),
         "keras-custom": Rule(Verdict.NEEDS_TRUST, "a Keras configuration names a class or function that is none of Keras's own"),
+        "known-format": Rule(Verdict.UNREADABLE, "a known format that is not analysed"),
         "limit": Rule(Verdict.UNREADABLE, "larger or deeper than a stated bound"),
         "more": Rule(Verdict.SAFE, "more findings than are listed"),
+        "name": Rule(Verdict.SAFE, "the file's name says another format than its bytes"),
         "not-a-file": Rule(Verdict.UNREADABLE, "a link, FIFO, socket or device, or a name that is not UTF-8"),
         "not-read": Rule(Verdict.UNREADABLE, "the file or folder could not be read"),
+        "msgpack-invalid": Rule(Verdict.UNREADABLE, "a MessagePack file that is not what Flax writes"),
         "npy-invalid": Rule(Verdict.UNREADABLE, "a NumPy file that is not what the format says"),
         "mixed": Rule(Verdict.UNREADABLE, "bytes that are of two formats at once"),
         "onnx-external": Rule(Verdict.UNSAFE, "an ONNX model reads a file outside its folder"),
         "onnx-invalid": Rule(Verdict.UNREADABLE, "an ONNX model that is not what the format says"),
         "onnx-operator": Rule(Verdict.NEEDS_TRUST, "an ONNX model uses operators that a library of its own must bring"),
         "onnx-python": Rule(Verdict.UNSAFE, "an ONNX model has operators for which its runtime calls Python"),
+        "openvino-operator": Rule(Verdict.NEEDS_TRUST, "an OpenVINO model uses operators that a library of its own must bring"),
+        "paddle-operator": Rule(Verdict.UNSAFE, "a PaddlePaddle program reads or writes files, or calls Python"),
         "pickle-allowed": Rule(Verdict.NEEDS_TRUST, "uses a global that the caller allowed"),
         "pickle-broken": Rule(Verdict.UNREADABLE, "a pickle that cannot be read to its end"),
         "pickle-call": Rule(Verdict.UNSAFE, "calls something that is not known to be harmless"),
@@ -60,14 +65,22 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "pickle-state": Rule(Verdict.UNSAFE, "changes an object in a way that is not known to be harmless"),
         "pickle-trailing": Rule(Verdict.UNREADABLE, "bytes after the last pickle that are none"),
         "safetensors-invalid": Rule(Verdict.UNREADABLE, "a safetensors file that is not what the format says"),
+        "skops-call": Rule(Verdict.UNSAFE, "a skops file names what attacks are known to call, or calls what it names"),
+        "skops-invalid": Rule(Verdict.UNREADABLE, "a node of a skops file that is not what the format says"),
+        "skops-type": Rule(Verdict.NEEDS_TRUST, "a skops file names types or functions that skops itself does not trust"),
         "tar": Rule(Verdict.UNREADABLE, "a tar archive, which is not analysed"),
         "template": Rule(Verdict.UNREADABLE, "a template with expressions, which are not analysed"),
         "tf-invalid": Rule(Verdict.UNREADABLE, "a file of TensorFlow's that is not what the format says"),
         "tf-operator": Rule(Verdict.NEEDS_TRUST, "a graph uses operators that a library of its own must bring"),
         "tf-reaches-out": Rule(Verdict.UNSAFE, "a graph reads or writes files, uses the network or calls Python"),
+        "tflite-invalid": Rule(Verdict.UNREADABLE, "a TFLite file that is not what the format says"),
+        "tflite-operator": Rule(Verdict.NEEDS_TRUST, "a TFLite model uses operators that a library of its own must bring"),
         "torch-script": Rule(Verdict.NEEDS_TRUST, "holds a TorchScript program, which runs when it is used"),
         "torch-storage": Rule(Verdict.UNREADABLE, "a tensor's storage is missing or has another size"),
         "unknown-format": Rule(Verdict.UNREADABLE, "bytes of no known format"),
+        "xml-encoding": Rule(Verdict.UNREADABLE, "an XML document in an encoding in which readers may see another"),
+        "xml-entity": Rule(Verdict.UNREADABLE, "an entity of an XML document stands for others"),
+        "xml-external": Rule(Verdict.UNSAFE, "an XML document makes its reader read something elsewhere"),
         "zip-crc": Rule(Verdict.UNREADABLE, "a member's content does not match its checksum"),
         "zip-duplicate": Rule(Verdict.UNREADABLE, "two members have one name, and readers differ in which they take"),
         "zip-encrypted": Rule(Verdict.UNREADABLE, "a member is encrypted"),
@@ -99,6 +112,11 @@ class Findings:
             self._left_out = True
             return
         self._found[rule, message] = Finding(rule=rule, place=place, message=message)
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """The rules of what was found."""
+        return frozenset(rule for rule, _ in self._found)
 
     def extend(self, other: "Findings") -> None:
         """Add all of another collector's findings."""

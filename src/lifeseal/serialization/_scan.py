@@ -11,6 +11,7 @@ from lifeseal._io import DiskSource, Reader, StrPath, new_hasher, read_through
 from lifeseal.errors import FormatError, LifesealError
 from lifeseal.principles import implements, note
 from lifeseal.serialization._beside import Reference, with_neighbours
+from lifeseal.serialization._names import disagrees
 from lifeseal.serialization._report import FileReport, ScanReport
 from lifeseal.serialization._rules import Findings
 
@@ -88,6 +89,9 @@ def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool) -
     findings = Findings()
     before = _digest(reader, name) if digest else None
     found, references = judge_file(reader, findings, allow=allow)
+    promised = disagrees(name, found)
+    if promised:
+        findings.add("name", "", f"is named .{promised}, but its bytes are {found}")
     if reader.readinto(memoryview(bytearray(1)), reader.size):
         findings.add("not-read", "", "the file holds more than its size says; special files are not scanned")
     if digest and _digest(reader, name) != before:

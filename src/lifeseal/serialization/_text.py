@@ -9,12 +9,16 @@ from lifeseal._io import loads
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._keras import judge_keras
+from lifeseal.serialization._markup import judge_markup, markup_of
 from lifeseal.serialization._rules import Findings, at
+from lifeseal.serialization._skops import judge_skops
 from lifeseal.serialization._window import Window, chunks
 
+_PIECE: Final = 4 << 20
+_OVERLAP: Final = 1 << 14
 _MAX_ESCAPES: Final = 1 << 19
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_NAMES_CODE: Final = ("auto_map", "auto_mapping", "custom_pipelines", "_target_", "py/object", "py/reduce", "__loader__", "__reduce__")
+_NAMES_CODE: Final = ("auto_map", "auto_mapping", "custom_pipelines", "_target_", "py/object", "py/reduce", "__reduce__")
 _NAMES: Final = frozenset(_NAMES_CODE)
 _SAID: Final = re.compile(r'"(' + "|".join(map(re.escape, _NAMES_CODE)) + r')"\s*:\s*(?!null)')
 _KERAS: Final = re.compile(r'"class_name"\s*:')
@@ -39,7 +43,7 @@ def judge_text(window: Window, context: Context) -> str:
     """Judge text; returns its format, ``json`` or ``text``."""
     findings, place, budget = context.findings, context.place, context.budget
     if _first(window) not in {b"{", b"["}:
-        return "text"
+        return _judge_markup(window, context) or "text"
     if window.size > budget.text:
         findings.add("limit", place, f"more than {budget.text} bytes of what could be JSON")
         return "text"
@@ -58,6 +62,17 @@ def judge_text(window: Window, context: Context) -> str:
     return "json"
 
 
+def _judge_markup(window: Window, context: Context) -> str:
+    found = markup = ""
+    for start in range(0, window.size, _PIECE):
+        text = window.read(max(0, start - _OVERLAP), _PIECE + _OVERLAP).decode("utf-8", "replace")
+        markup = markup or markup_of(text)
+        if not markup and text.strip():
+            break
+        found = found or judge_markup(markup, text, context)
+    return found
+
+
 def _first(window: Window) -> bytes:
     """Return the first byte that is no space."""
     for number, piece in enumerate(chunks(window)):
@@ -73,10 +88,12 @@ def _judge_fields(document: object, context: Context) -> None:
         value = pending.pop()
         if isinstance(value, dict):
             for name in () if _NAMES.isdisjoint(value) else _NAMES_CODE:
-                if value.get(name):
+                if value.get(name) and not (name == "__reduce__" and "__loader__" in value):
                     context.say("json-code", repr(name), f"field {name!r} names code that a loader imports or fetches")
             if "class_name" in value:
                 judge_keras(value.items(), context)
+            if "__loader__" in value:
+                judge_skops(value.items(), context)
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+
+import pytest
+
+from lifeseal import serialization
+from support.protobuf import message, number
+from support.scanning import judged
+
+
+def program(operator: str) -> bytes:
+    block = number(1, 0) + number(2, (1 << 64) - 1) + message(4, message(3, operator))
+    return message(1, block) + message(4, number(1, 0))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"CBM1" + bytes(60), "catboost"),
+        (b"{L\0\0\0\0\0\0\0\x07learner", "xgboost"),
+        (b"binf" + bytes(60), "xgboost"),
+        (b"\x0c\xdb\x3a\x2a" + bytes(60), "ocdbt"),
+        (b"tjgg" + bytes(60), "ggml"),
+        (b"PAR1" + bytes(60), "parquet"),
+        (bytes(4) + b"ET12" + bytes(60), "executorch"),
+        (number(1, 4) + message(2, message(1, "x")) + message(500, "x"), "coreml"),
+        (program("conv2d"), "paddle"),
+    ],
+)
+def test_what_is_known_and_not_analysed_is_named_and_refused(content, kind):
+    report = judged(content)
+    assert (report.format, report.verdict, report.rules) == (kind, "unreadable", {"known-format"})
+
+
+def test_a_program_of_paddle_that_calls_python_is_unsafe():
+    assert judged(program("py_func")).verdict == "unsafe"
+
+
+@pytest.mark.parametrize("size", [9, 64, 5000])
+def test_unknown_content_is_unreadable(size):
+    assert judged(b"\0\xfe" + os.urandom(size)).verdict in {"unreadable", "unsafe"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("model.safetensors", b"\x80\x04N.", True),
+        ("model.gguf", b"text", True),
+        ("model.onnx", b"\x80\x04N.", True),
+        ("MODEL.PKL", b"text", True),
+        ("config.json", b"\x80\x04N.", True),
+        ("config.json", b"{}", False),
+        ("model.pkl", b"\x80\x04N.", False),
+        ("README.md", b"text", False),
+        ("no suffix", b"\x80\x04N.", False),
+        (".gguf", b"text", False),
+        ("model.bin", b"\x80\x04N.", False),
+    ],
+)
+def test_a_name_that_says_another_format_is_told_and_changes_no_verdict(name, content, found, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    report = serialization.scan(tmp_path / name)
+    assert ([finding.rule for finding in report.findings], report.verdict.value) == (["name"] if found else [], "safe")
