@@ -88,7 +88,7 @@ def test_a_timestamp_dates_a_signature_for_those_who_name_its_authority(place, c
     assert answer.code == 0
     found = cli("verify", "model", "--key", "k.pub", "--tsa", "tsa.pem")
     assert found.code == 0
-    assert "as a trusted authority attests" in found.out
+    assert "as a trusted log or authority attests" in found.out
     time = dt.datetime.fromisoformat(cli("verify", "model", "--key", "k.pub", "--tsa", "tsa.pem", "--json").document["time"])
     assert dt.timedelta(hours=23) < dt.datetime.now(dt.UTC) - time < dt.timedelta(hours=25)
     found = cli("verify", "model", "--key", "k.pub", "--json")

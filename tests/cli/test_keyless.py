@@ -42,7 +42,8 @@ def test_signs_with_a_token_and_verifies_by_identity(place, cli, deployment):
         assert "the log was not asked" in answer.out
     document = cli("verify", "model", *WHO, deployment.oidc.url, "--trust-config", "root.json", "--json").document
     assert document["time"] is not None
-    assert cli("inspect", "model/model.sig", "--json").document["claims"]["signed_with"] == "certificate"
+    claims = cli("inspect", "model/model.sig", "--json").document["claims"]
+    assert (claims["signed_with"], claims["identities"], claims["issuers"]) == ("certificate", ["me@example.org"], [deployment.oidc.url])
 
 
 def test_a_token_comes_from_standard_input_and_never_shows(place, cli, deployment, monkeypatch, process):

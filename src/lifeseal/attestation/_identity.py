@@ -123,6 +123,24 @@ def identity_fingerprint(identity: str, issuer: str) -> str:
     return hashlib.sha256(f"{issuer}\n{identity}".encode()).hexdigest()
 
 
+def claimed_identity(bundle: Bundle) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tell whom a keyless signature says it is of, before anybody has vouched for it.
+
+    Args:
+        bundle: Any bundle.
+
+    Returns:
+        The names in its certificate, and the issuers that it states; none of either if it is no keyless signature.
+
+    Raises:
+        FormatError: The certificate cannot be read.
+    """
+    if not isinstance(bundle.material, SigstoreMaterial):
+        return (), ()
+    certificate = load_der(bundle.material.certificate, where="certificate")
+    return tuple(_identities(certificate)), tuple(_issuers(certificate))
+
+
 def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509.Certificate", *, label: str) -> None:
     """Verify all of a keyless signature but whose it is.
 

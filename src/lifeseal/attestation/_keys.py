@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, get_args
 import attrs
 
 from lifeseal._io import StrPath, read_bounded, remove, replace
-from lifeseal.attestation._bundle import Bundle, Envelope, KeyMaterial, pae_head
+from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae_head
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._timestamps import attested_times, check_authorities, read_authorities
 from lifeseal.errors import CredentialError, FormatError, PolicyError, SignatureError
@@ -228,7 +228,8 @@ class TrustedKey:
     def _check(self, bundle: Bundle, purpose: Purpose) -> SignerInfo:
         material = bundle.material
         if not isinstance(material, KeyMaterial):
-            raise PolicyError(f"this {purpose.label} was signed with a certificate ({material.kind}), and the policy trusts a bare key")
+            found = "a certificate chain" if isinstance(material, CertificateMaterial) else "a Sigstore identity"
+            raise PolicyError(f"this {purpose.label} was signed with {found}, and the policy trusts a bare key")
         self._refuse_other_key(material, purpose)
         if not verifies(_public_from_pem(self.pem, where="trusted key"), bundle.envelope):
             raise SignatureError(

@@ -124,6 +124,9 @@ def _bundle(file: Path) -> tuple[str, dict[str, object]]:
         "subjects": [{"name": subject.name, "digest": subject.digest} for subject in statement.subjects],
         "predicate": dict(statement.predicate),
     }
+    names, issuers = attestation.claimed_identity(bundle)
+    if names or issuers:
+        claims |= {"identities": list(names), "issuers": list(issuers)}
     if bundle.timestamps:
         claims["timestamps"] = len(bundle.timestamps)
     return f"signature of a {purpose}", claims

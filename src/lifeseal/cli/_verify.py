@@ -123,7 +123,11 @@ def verify(
         f"compared  {counted(found.files, 'file')}, {counted(found.size, 'byte')}, {found.hash}",
     ]
     lines += [f"accepted  {found.signer.clause}"] if found.signer is not None and not bare else []
-    lines += [f"signed    at {found.signer.time.isoformat()} or before, as a trusted authority attests"] if found.signer and found.signer.time else []
+    lines += (
+        [f"signed    at {found.signer.time.isoformat()} or before, as a trusted log or authority attests"]
+        if found.signer and found.signer.time
+        else []
+    )
     lines += [f"note      {text}" for text in found.signer.notes] if found.signer is not None else []
     if found.waiver is not None:
         lines += [f"waived    by {found.waiver.owner}, risk {found.waiver.risk}, until {attestation.format_time(found.waiver.expires)}"]

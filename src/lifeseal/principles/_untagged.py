@@ -40,6 +40,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.attestation.Withdrawals.to_bytes": _MEMORY,
         "lifeseal.attestation.all_of": _MEMORY,
         "lifeseal.attestation.any_of": _MEMORY,
+        "lifeseal.attestation.claimed_identity": _MEMORY,
         "lifeseal.attestation.WithdrawnSigner.of_identity": _MEMORY,
         "lifeseal.attestation.format_time": _MEMORY,
         "lifeseal.attestation.open_statement": _PART,
