@@ -67,6 +67,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.provenance.Manifest.to_bytes": _MEMORY,
         "lifeseal.provenance.Origin.of": _MEMORY,
         "lifeseal.provenance.row_entries": _MEMORY,
+        "lifeseal.provenance.sample_parts": _MEMORY,
         "lifeseal.provenance.Proof.from_bytes": _MEMORY,
         "lifeseal.provenance.Proof.to_bytes": _MEMORY,
         "lifeseal.provenance.Sample.bound": _MEMORY,

@@ -8,11 +8,12 @@ from lifeseal.errors import FormatError
 from lifeseal.provenance._entries import Column
 from lifeseal.provenance._lines import Batch, csv_records, lines
 from lifeseal.provenance._rows import RowEncoder
+from lifeseal.provenance._samples import samples
 from lifeseal.provenance._streams import Raw, Take, decompressed
 from lifeseal.provenance._tables import TABLES, open_table
 
 _TEXT = frozenset({"jsonl", "text", "csv", "lines"})
-FORMATS = _TEXT | TABLES
+FORMATS = _TEXT | TABLES | {"tar"}
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -20,6 +21,7 @@ _SUFFIXES = {
     ".text": "text",
     ".tsv": "text",
     ".csv": "csv",
+    ".tar": "tar",
     ".parquet": "parquet",
     ".arrow": "arrow",
     ".arrows": "arrow",
@@ -50,7 +52,7 @@ def detect(path: str, more: Mapping[str, str]) -> str | None:
     return f"{form}+{compression}" if compression else form
 
 
-_COMPRESSIBLE = _TEXT
+_COMPRESSIBLE = _TEXT | {"tar"}
 
 
 def is_plain_lines(form: str) -> bool:
@@ -111,7 +113,7 @@ def cut(
         yield from _rows(form, reader, where, number, columns)
         return
     stream = decompressed(raw, compression, where)
-    batches = lines(stream, where, utf8=strict and kind != "lines", start=start, number=number)
+    batches = samples(stream, where) if kind == "tar" else lines(stream, where, utf8=strict and kind != "lines", start=start, number=number)
     if kind == "csv":
         batches = csv_records(batches, where)
     for records, first in batches:
