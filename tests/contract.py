@@ -38,6 +38,8 @@ provenance.prove(manifest, record, *, leaf_key=None) -> Proof
 provenance.prove_growth(previous, manifest) -> Proof
 provenance.check_proof(proof, manifest, *, record=None, leaf_key=None, previous=None)
 provenance.export(manifest, format, *, manifest_name="manifest.json") -> bytes
+provenance.record_training(subject, *, inputs, parameters, code) -> Statement
+provenance.trace(needle, statements, *, leaf_key=None) -> tuple
 erasure.Vault.create(path, *, root)
 erasure.Vault.open(path, *, root, at_least=None)
 erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None) -> SealedAsset
@@ -67,8 +69,6 @@ WAITING = {}
 WAITING_WHOLE = (
     "attestation.MldsaSigner",
     "serialization.convert",
-    "provenance.record_training",
-    "provenance.trace",
     "erasure.Vault.rehome",
     "erasure.Vault.subjects",
     "loading.pinned",

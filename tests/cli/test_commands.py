@@ -40,6 +40,7 @@ def working(home):
         "data-prove": ("data", "prove", home / "r.json", home / "line", "--out", home / "new.proof"),
         "data-check-proof": ("data", "check-proof", home / "r.proof", "--manifest", home / "r.json", "--key", home / "k.pub"),
         "data-export": ("data", "export", home / "d.json", "--format", "croissant", "--out", home / "croissant.json"),
+        "data-trace": ("data", "trace", "--record", home / "line", home / "r.json"),
         "vault-init": ("vault", "init", home / "other", "--root", f"file:{home}/other.root"),
         "vault-seal": ("vault", "seal", home / "data", "--name", "rows", *vault),
         "vault-unseal": ("vault", "unseal", "live", "--out", home / "copy", *vault),
@@ -83,6 +84,7 @@ def failing(home):
         "data-prove": (2, ("data", "prove", home / "d.json", home / "line", "--out", home / "new.proof")),
         "data-check-proof": (1, ("data", "check-proof", home / "r.proof", "--manifest", home / "d.json", "--key", home / "k.pub")),
         "data-export": (2, ("data", "export", home / "d.json", "--format", "spdx", "--out", home / "k.key")),
+        "data-trace": (1, ("data", "trace", "sha256:" + "0" * 64, home / "r.json")),
         "vault-init": (2, ("vault", "init", home / "vault", "--root", f"file:{home}/other.root")),
         "vault-seal": (2, ("vault", "seal", home / "nothing", "--name", "x", *vault)),
         "vault-unseal": (4, ("vault", "unseal", "old", "--out", home / "copy", *vault)),
@@ -109,7 +111,7 @@ def failing(home):
 NAMES = ["-".join(filter(None, (name, sub))) for name in _main._COMMANDS for sub in _main._SUBCOMMANDS.get(name, ("",))]
 
 
-FINDINGS = {"scan", "data-diff"}  # a no that is an answer, with what was found
+FINDINGS = {"scan", "data-diff", "data-trace"}  # a no that is an answer, with what was found
 
 
 def with_option(words, *option):

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from lifeseal import attestation, provenance
+
 
 @pytest.fixture
 def lines(tmp_path):
@@ -157,3 +159,33 @@ def test_a_record_comes_from_standard_input_too(process, proved):
 @pytest.mark.parametrize("words", [(), ("there", "--since", "1.json")])
 def test_a_proof_is_of_a_record_or_of_growth(words, cli, proved):
     assert "give RECORD, or --since" in cli("data", "prove", proved / "2.json", *words, "--out", proved / "p").err
+
+
+@pytest.fixture
+def trained(proved, cli):
+    """A model's training statement, signed, and bare."""
+    manifest = provenance.Manifest.load(proved / "2.json")
+    subject = attestation.Subject(name="the model", sha256=bytes(32))
+    code = provenance.Code(uri="https://example.org/code", commit="ab" * 20)
+    statement = provenance.record_training(subject, inputs=[manifest], parameters={"rate": 0.1}, code=code)
+    attestation.sign_statement(statement, signer=attestation.KeySigner.from_file(proved / "k.key")).write(proved / "training.sig")
+    (proved / "training.json").write_bytes(statement.to_bytes())
+    return proved
+
+
+@pytest.mark.parametrize("form", ["training.sig", "training.json"])
+def test_a_record_is_traced_to_the_model(form, cli, trained):
+    answer = cli("data", "trace", "--record", trained / "there", trained / "1.json", trained / "2.json", trained / form)
+    assert answer.code == 0
+    for said in ("2 of the datasets and 1 of the models", "holds it (b.txt, record 1)", "model the model was trained on it", "unverified"):
+        assert said in answer.out
+
+
+def test_a_trace_can_ask_who_vouches(cli, trained, tmp_path):
+    key = ("--key", trained / "k.pub")
+    answer = cli("data", "trace", "NOASSERTION", trained / "2.json", trained / "training.sig", *key, "--json")
+    assert (answer.code, answer.document["signed"], answer.document["models"]) == (0, True, ["sha256:" + "00" * 32])
+    bare = cli("data", "trace", "NOASSERTION", trained / "2.json", trained / "training.json", *key)
+    assert (bare.code, "a statement that nobody signed" in bare.err) == (1, True)
+    (trained / "2.json.sig").unlink()
+    assert cli("data", "trace", "NOASSERTION", trained / "2.json", *key).code == 2

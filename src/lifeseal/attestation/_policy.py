@@ -30,6 +30,7 @@ class Purpose(enum.Enum):
     TESTS = "https://in-toto.io/attestation/test-result/v0.1"
     WAIVER = "lifeseal:waiver/1"
     WITHDRAWAL_LIST = "lifeseal:withdrawals/1"
+    TRAINING = "https://slsa.dev/provenance/v1"
 
     @property
     def predicate_type(self) -> str:

@@ -85,7 +85,7 @@ class Statement:
             FormatError: It is not an in-toto Statement v1 with a sha256 for each subject.
             LimitError: It is larger than 128 MiB.
         """
-        record = Record(loads(data, where=where, max_bytes=MAX_STATEMENT), where=where)
+        record = Record(loads(data, where=where, max_bytes=MAX_STATEMENT, floats=True), where=where)  # parameters of a training have fractions
         record.take_const("_type", STATEMENT_TYPE)
         predicate_type = record.take_str("predicateType", max_length=1024)
         subjects = tuple(_subject(item, where=record.at("subject")) for item in record.take_list("subject"))

@@ -51,7 +51,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "run": ("_run", "run", "Run a Python script and log what it does with lifeseal."),
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
-    "data": ("record", "verify", "diff", "prove", "check-proof", "export"),
+    "data": ("record", "verify", "diff", "prove", "check-proof", "export", "trace"),
     "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact"),
     "certificate": ("verify",),
     "waiver": ("new", "sign"),

@@ -68,6 +68,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.provenance.Origin.of": _MEMORY,
         "lifeseal.provenance.row_entries": _MEMORY,
         "lifeseal.provenance.sample_parts": _MEMORY,
+        "lifeseal.provenance.training_inputs": _MEMORY,
         "lifeseal.provenance.Proof.from_bytes": _MEMORY,
         "lifeseal.provenance.Proof.to_bytes": _MEMORY,
         "lifeseal.provenance.Sample.bound": _MEMORY,

@@ -33,6 +33,8 @@ from lifeseal.provenance._prove import check_proof, prove, prove_growth
 from lifeseal.provenance._record import record
 from lifeseal.provenance._samples import sample_parts
 from lifeseal.provenance._sign import open_manifest, sign
+from lifeseal.provenance._trace import Edge, trace
+from lifeseal.provenance._training import Code, Input, record_training, training_inputs
 from lifeseal.provenance._verify import DataVerification, Sample, verify
 from lifeseal.provenance._work import Records
 
@@ -41,16 +43,19 @@ __all__ = [
     "Absent",
     "CheckedRecords",
     "Claim",
+    "Code",
     "Column",
     "DataVerification",
     "Description",
     "Difference",
+    "Edge",
     "ExportFormat",
     "FileChange",
     "FileRecords",
     "Gap",
     "Grown",
     "Included",
+    "Input",
     "KeyUse",
     "LeafKey",
     "Manifest",
@@ -75,8 +80,11 @@ __all__ = [
     "prove_growth",
     "read_columns",
     "record",
+    "record_training",
     "row_entries",
     "sample_parts",
     "sign",
+    "trace",
+    "training_inputs",
     "verify",
 ]

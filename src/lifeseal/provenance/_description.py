@@ -116,7 +116,7 @@ class Origin:
 
         Args:
             manifest: Of the data that was used.
-            step: One or two words; see `trace` for those that are understood.
+            step: One or two words; `trace` names those after which a record is still the same bytes.
 
         Returns:
             What ``derived_from=`` takes.
