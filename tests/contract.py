@@ -53,6 +53,7 @@ erasure.check_structure(path) -> VaultCheck
 erasure.allow_unlocked_memory()
 loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None) -> dict
 loading.load_into(signed, module, *, strict=True, rename=None, files=None, progress=None) -> LoadReport
+loading.pinned(signed, *, files=None, mode="memory", dir=None) -> AbstractContextManager
 evidence.Log(path, *, key=None, on_failure="refuse")
 evidence.start(path, *, key=None, on_failure="refuse") -> Log
 evidence.stop()
@@ -71,6 +72,5 @@ WAITING_WHOLE = (
     "serialization.convert",
     "erasure.Vault.rehome",
     "erasure.Vault.subjects",
-    "loading.pinned",
     "disposal.find_copies",
 )

@@ -22,6 +22,7 @@ COMMANDS = [
     "withdraw",
     "principles",
     "log",
+    "exec",
     "run",
 ]
 

@@ -289,7 +289,7 @@ def test_a_file_larger_than_memory_is_refused_unread(folder, opened):
 
 def _policy(signed):
     class SameSigner:
-        def check(self, bundle, *, purpose):
+        def check(self, bundles, *, purpose, withdrawals=None):
             return signed.signer
 
     return SameSigner()

@@ -25,6 +25,7 @@ from lifeseal._io._memory import Secret, allow_unlocked_memory, refuse_beyond_me
 from lifeseal._io._names import make_folder, remove, remove_all, second_name
 from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
+from lifeseal._io._room import refuse_beyond_free
 from lifeseal._io._source import WRITTEN, DiskSource, Reader, Source, checked_name
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, loads, parse_hex, take_out
 from lifeseal._io._threads import Cancelled, Report, in_threads, undisturbed
@@ -72,6 +73,7 @@ __all__ = [
     "read_bounded",
     "read_through",
     "read_whole",
+    "refuse_beyond_free",
     "refuse_beyond_memory",
     "refuse_foreign",
     "remove",

@@ -48,6 +48,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "principles": ("_principles", "principles", "List the Code's provisions and what implements them."),
     "log": ("_log", "log", "Verify, end and sign event logs."),
     "report": ("_log", "report", "Say what an event log shows: for people, and in OSCAL."),
+    "exec": ("_exec", "execute", "Run a command on a signed model that nobody can change any more."),
     "run": ("_run", "run", "Run a Python script and log what it does with lifeseal."),
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {

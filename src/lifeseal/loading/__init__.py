@@ -11,6 +11,7 @@ with signing.open_model("model/", policy=policy) as signed:
 """
 
 from lifeseal.loading._into import LoadReport, load_into
+from lifeseal.loading._pinned import Mode, pinned
 from lifeseal.loading._tensors import load_tensors
 
-__all__ = ["LoadReport", "load_into", "load_tensors"]
+__all__ = ["LoadReport", "Mode", "load_into", "load_tensors", "pinned"]

@@ -17,7 +17,7 @@
 from lifeseal.serialization._frameworks import torch_dtype
 from lifeseal.serialization._report import FileReport, Finding, ScanReport, Verdict
 from lifeseal.serialization._safetensors import LENGTH_SIZE, Header, TensorInfo, header_length, parse_header_bytes
-from lifeseal.serialization._scan import scan
+from lifeseal.serialization._scan import judge, scan
 from lifeseal.serialization._tensors import load, save, tensor_from_bytes, validate
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "TensorInfo",
     "Verdict",
     "header_length",
+    "judge",
     "load",
     "parse_header_bytes",
     "save",

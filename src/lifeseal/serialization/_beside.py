@@ -3,17 +3,24 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
-from lifeseal._io import DiskSource
+from lifeseal._io import Source
 from lifeseal.errors import FormatError
 from lifeseal.serialization._report import FileReport, Verdict
 from lifeseal.serialization._rules import Findings, shown
 
 MAX_REFERENCES: Final = 1 << 12
 _OUTSIDE: Final = re.compile(r"[/\\]|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://|\*/")
+
+
+class Folder(Source, Protocol):
+    """Files that can be judged together."""
+
+    def hard_links(self, name: str) -> int:
+        """Count the names that one file has."""
 
 
 @attrs.frozen
@@ -42,7 +49,7 @@ def leads_outside(name: str) -> bool:
     return not name or _OUTSIDE.match(name) is not None or not name.isprintable() or "\\" in name or not {"", ".", ".."}.isdisjoint(name.split("/"))
 
 
-def with_neighbours(source: DiskSource, files: Sequence[FileReport], references: Sequence[Mapping[Reference, int]]) -> tuple[FileReport, ...]:
+def with_neighbours(source: Folder, files: Sequence[FileReport], references: Sequence[Mapping[Reference, int]]) -> tuple[FileReport, ...]:
     """Judge the files that others name, by what lies there.
 
     What a model's loader reads as numbers, and is of no format of its own, is the model's data; what is no file of its own is refused,
@@ -61,7 +68,7 @@ def with_neighbours(source: DiskSource, files: Sequence[FileReport], references:
     return tuple(_as_data(file) if file.path in data else file for file in judged)
 
 
-def _with_references(source: DiskSource, file: FileReport, references: Mapping[Reference, int], data: set[str]) -> FileReport:
+def _with_references(source: Folder, file: FileReport, references: Mapping[Reference, int], data: set[str]) -> FileReport:
     findings = Findings()
     for finding in file.findings:
         findings.add(finding.rule, finding.place, finding.message)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from lifeseal._io import DiskSource, Reader, StrPath, new_hasher, read_through
 from lifeseal.errors import FormatError, LifesealError
 from lifeseal.principles import implements, note
-from lifeseal.serialization._beside import Reference, with_neighbours
+from lifeseal.serialization._beside import Folder, Reference, with_neighbours
 from lifeseal.serialization._names import disagrees
 from lifeseal.serialization._report import FileReport, ScanReport
 from lifeseal.serialization._rules import Findings
@@ -70,7 +70,21 @@ def scan(path: StrPath, *, allow: Iterable[str] = (), digest: bool = False) -> S
     return report
 
 
-def _report_entry(source: DiskSource, name: str, fault: str, allow: frozenset[str], *, digest: bool) -> Found:
+def judge(source: Folder, names: Iterable[str]) -> tuple[FileReport, ...]:
+    """Judge files that are opened by another part of lifeseal, as `scan` judges those of a path.
+
+    Args:
+        source: Where they lie.
+        names: Which ones; what they name beside them is looked for there too.
+
+    Returns:
+        One report a file.
+    """
+    found = [_report_entry(source, name, "", frozenset(), digest=False) for name in names]
+    return with_neighbours(source, *zip(*found, strict=True)) if found else ()
+
+
+def _report_entry(source: Folder, name: str, fault: str, allow: frozenset[str], *, digest: bool) -> Found:
     findings = Findings()
     if fault:
         findings.add("not-read" if fault.startswith("the folder") else "not-a-file", "", fault)

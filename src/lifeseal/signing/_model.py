@@ -8,8 +8,8 @@ from typing import Self
 import attrs
 
 from lifeseal._io import Buffer, Hasher, HashName, ProgressCallback, Reader, Source, available_cores, hash_files, new_hasher, refuse_beyond_memory
-from lifeseal.attestation import SignerInfo, Subject, Waiver, Withdrawals
-from lifeseal.errors import DigestMismatchError
+from lifeseal.attestation import Fault, SignerInfo, Subject, Waiver, Withdrawals
+from lifeseal.errors import DigestMismatchError, PolicyError
 from lifeseal.principles import implements, note
 from lifeseal.signing._manifest import Manifest, Resource
 
@@ -84,6 +84,7 @@ class SignedModel:
         withdrawn: What it says of the model or its signer, and the waiver let pass.
         ignored: Paths left out.
         unsigned: Files allowed without being signed.
+        exceptions: The waiver that was given, whether or not it was needed so far.
     """
 
     def __init__(
@@ -98,10 +99,12 @@ class SignedModel:
         withdrawn: tuple[str, ...],
         ignored: frozenset[str],
         unsigned: tuple[str, ...],
+        exceptions: Waiver | None = None,
     ) -> None:
         self._source = source
         self._manifest = manifest
         self._ignored = ignored
+        self._exceptions = exceptions
         self.subject = subject
         self.signer = signer
         self.waiver = waiver
@@ -230,6 +233,20 @@ class SignedModel:
         paths = (f"left out, whatever lies there: {', '.join(sorted(self._ignored))}",) if self._ignored else ()
         lists = ("no withdrawal list was consulted",) if self.withdrawals is None else ()
         return (*notes, *lists, *paths, *((f"unsigned files: {len(self.unsigned)}",) if self.unsigned else ()))
+
+    def check_waiver(self, fault: Fault) -> None:
+        """Accept a fault of this model under the waiver that `open_model` was given, or raise.
+
+        Args:
+            fault: What is wrong with it.
+
+        Raises:
+            PolicyError: No waiver was given, or it does not cover the model (its root digest; if it is unsigned, its `Digests.inventory`),
+                does not allow the fault, or has expired.
+        """
+        if self._exceptions is None:
+            raise PolicyError(f"{self._source.where}: {fault}, and open_model was given no waiver")
+        self._exceptions.check(self.subject.digest if self.signer is not None else f"sha256:{self._manifest.inventory.hex()}", fault)
 
     def close(self) -> None:
         """Let go of the model's files; twice is no error."""

@@ -48,7 +48,7 @@ def open_model(
         expect: The root digest wanted, ``sha256:`` and 64 hexadecimal digits: "signed by X" is not yet "the model I asked for".
         withdrawals: Refuses models, and signers from a time on; no list is consulted by default.
         waiver: Lets an unsigned model in if it covers its `Digests.inventory`, and a withdrawn one, or one by a withdrawn signer, if it covers its
-            root digest. It never helps against a bad signature.
+            root digest; and what needs trust when it is pinned. It never helps against a bad signature.
         ignore: Further relative paths to leave out.
         allow_unsigned_files: Accept files that the signature does not name; they can be read through nothing here.
         links: What becomes of symbolic links that lead out of the model: ``refuse``, or ``hub-cache`` to read through those that the cache of
@@ -110,6 +110,7 @@ def open_model(
             waiver=waiver if waived else None,
             withdrawals=withdrawals,
             withdrawn=withdrawn,
+            exceptions=waiver,
             ignored=ignored,
             unsigned=unsigned,
         )
