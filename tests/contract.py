@@ -61,6 +61,7 @@ evidence.track(name, content) -> Tracked
 evidence.release(record, *, signer, results=()) -> Bundle
 evidence.report(log) -> str
 evidence.oscal(log) -> dict
+disposal.find_copies(wanted, places, *, progress=None) -> Search
 disposal.plan(vault, names, *, request="") -> Plan
 disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 """
@@ -72,5 +73,4 @@ WAITING_WHOLE = (
     "serialization.convert",
     "erasure.Vault.rehome",
     "erasure.Vault.subjects",
-    "disposal.find_copies",
 )

@@ -13,17 +13,24 @@ certificate.write("classifier.disposal.json")
 """
 
 from lifeseal.disposal._certificate import TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger, open_certificate
+from lifeseal.disposal._copies import FORGOTTEN, Copy, Search, find_copies
 from lifeseal.disposal._dispose import Plan, confirm, dispose, plan
+from lifeseal.disposal._wanted import Wanted
 
 __all__ = [
+    "FORGOTTEN",
     "TRIGGERS",
     "Certificate",
+    "Copy",
     "Disposal",
     "DisposedAsset",
     "Plan",
+    "Search",
     "Trigger",
+    "Wanted",
     "confirm",
     "dispose",
+    "find_copies",
     "open_certificate",
     "plan",
 ]

@@ -106,6 +106,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.disposal.Certificate.to_bytes": _MEMORY,
         "lifeseal.disposal.Disposal.from_statement": _MEMORY,
         "lifeseal.disposal.Disposal.to_statement": _MEMORY,
+        "lifeseal.disposal.Wanted.of": "reads what is looked for; find_copies, which uses it, is tagged",
         "lifeseal.principles.Sink.emit": _PROTOCOL,
         "lifeseal.principles.announce": _PART,
         "lifeseal.principles.find": _CATALOGUE,
