@@ -22,6 +22,7 @@ from lifeseal.attestation import (
     CertificateSigner,
     KeyMaterial,
     KeySigner,
+    PolicyFile,
     Purpose,
     SignerInfo,
     Statement,
@@ -177,6 +178,14 @@ def test_refuses_a_list_whose_subject_is_of_another(tmp_path):
     for how in ({"name": "other"}, {"sha256": bytes(32)}):
         with pytest.raises(FormatError, match=r"list, payload, 'subject': "):
             load(signed(tmp_path / "list", changed(), **how))
+
+
+def test_refuses_a_list_with_a_second_subject(place):
+    statement = Statement.from_bytes(Bundle.load(place).envelope.payload, where="payload")
+    assert load(place) == LIST
+    sign_statement(attrs.evolve(statement, subjects=statement.subjects * 2), signer=LISTER).write(place)
+    with pytest.raises(FormatError, match="one subject with the digest of the predicate was expected"):
+        load(place)
 
 
 def test_refuses_a_list_signed_for_another_use_or_by_another(place, tmp_path):
@@ -534,6 +543,20 @@ def test_what_is_refused_without_the_list_is_refused_for_its_own_reason():
     broken = attrs.evolve(BY_A, envelope=attrs.evolve(BY_A.envelope, signature=BY_B.envelope.signature))
     with pytest.raises(SignatureError):
         check(A, broken, waiver=waiver())
+
+
+def test_a_policy_file_still_counts_the_others(tmp_path):
+    for name, key in {"a": A, "b": B, "c": C}.items():
+        (tmp_path / f"{name}.pub").write_bytes(key.pem)
+    (tmp_path / "p.toml").write_text(
+        'schema = "lifeseal.policy/1"\nsigners = {a.key = "a.pub", b.key = "b.pub", c.key = "c.pub"}\n[[trust]]\nsigners = ["a", "b", "c"]\n'
+        'threshold = 2\npurposes = ["model"]\nsubjects = ["m"]\nfrom = 2000-01-01T00:00:00Z\nuntil = 2999-12-31T23:59:59Z\n'
+    )
+    policy = PolicyFile.load(tmp_path / "p.toml")
+    assert A.fingerprint not in check(policy, BY_A, BY_B, BY_C).fingerprint
+    assert check(policy, BY_A, BY_B, withdrawals=EMPTY)
+    with pytest.raises(WithdrawnError, match="the laptop was stolen"):
+        check(policy, BY_A, BY_B)
 
 
 # Waivers

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who vouches for a manifest, and whether the data is still what it says."""
 
+import datetime as dt
+
 import attrs
 import pytest
 
 from lifeseal import provenance, signing
-from lifeseal.attestation import Bundle, Purpose, Statement, Subject, sign_statement
-from lifeseal.errors import DigestMismatchError, FormatError, PolicyError, SignatureError
+from lifeseal.attestation import Bundle, Purpose, Statement, Subject, Waiver, Withdrawals, WithdrawnArtefact, WithdrawnSigner, sign_statement
+from lifeseal.errors import DigestMismatchError, FormatError, PolicyError, SignatureError, WithdrawnError
 
 
 @pytest.fixture
@@ -128,3 +130,18 @@ def test_a_folder_replaced_by_a_link_is_refused(manifest, data, tmp_path):
     (data / "deep").symlink_to(tmp_path / "deep")
     with pytest.raises(FormatError, match="'deep': a regular file was expected, not a symbolic link"):
         provenance.verify(manifest, data)
+
+
+def test_a_withdrawn_dataset_or_one_by_a_withdrawn_signer_needs_a_waiver(signed, manifest, signer):
+    now = dt.datetime.now(dt.UTC)
+    empty = Withdrawals(name="w", number=1, issued=now - dt.timedelta(days=1), expires=now + dt.timedelta(days=1))
+    by_digest = attrs.evolve(empty, artefacts=[WithdrawnArtefact(digest=manifest.digest, reason="a label was wrong")])
+    key = WithdrawnSigner(kind="key", fingerprint=signer.public.fingerprint, since=now - dt.timedelta(days=1), reason="it was stolen")
+    waiver = Waiver(covers=[manifest.digest], allows=["withdrawn"], reason="r", owner="o", expires=now + dt.timedelta(days=1), risk="k")
+    assert provenance.open_manifest(signed, policy=signer.public, withdrawals=empty) == manifest
+    for found in (by_digest, attrs.evolve(empty, signers=[key])):
+        with pytest.raises(WithdrawnError, match=r"a label was wrong|it was stolen"):
+            provenance.open_manifest(signed, policy=signer.public, withdrawals=found)
+        assert provenance.open_manifest(signed, policy=signer.public, withdrawals=found, waiver=waiver) == manifest
+        with pytest.raises(WithdrawnError, match="does not cover"):
+            provenance.open_manifest(signed, policy=signer.public, withdrawals=found, waiver=attrs.evolve(waiver, covers=["sha256:" + "0" * 64]))
