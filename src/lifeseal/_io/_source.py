@@ -61,19 +61,39 @@ class Source(Protocol):
         """Open one file by its relative name."""
 
 
-class _DiskReader:
+class DiskReader:
+    """One file on disk, opened by `DiskSource.open`.
+
+    Args:
+        fd: Its descriptor; owned from here on.
+        size: Bytes, as they were when it was opened.
+    """
+
     def __init__(self, fd: int, size: int) -> None:
         self._fd = fd
         self.size = size
 
     def readinto(self, buffer: memoryview, start: int) -> int:
+        """Fill ``buffer`` from offset ``start``; returns the bytes read, 0 at the end."""
         return os.preadv(self._fd, [buffer], start)
+
+    def stamp(self) -> bytes:
+        """Tell what changes when the file is written; see `DiskSource.stamp`."""
+        return _stamp(os.fstat(self._fd))
+
+    def fileno(self) -> int:
+        """Return the descriptor, to ask the system about it."""
+        return self._fd
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
+
+
+def _stamp(found: os.stat_result) -> bytes:
+    return _STAMP.pack(found.st_mtime_ns, found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns)
 
 
 class DiskSource:
@@ -154,8 +174,7 @@ class DiskSource:
             FormatError: It is a link that is not read through.
             OSError: It is not there.
         """
-        found = self._stat(name)
-        return _STAMP.pack(found.st_mtime_ns, found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns)
+        return _stamp(self._stat(name))
 
     def hard_links(self, name: str) -> int:
         """Tell how many names a file has, here and elsewhere.
@@ -200,7 +219,7 @@ class DiskSource:
         for name, fault in self._walk(frozenset()):
             yield printable_name(name), "" if fault is None else printable_name(str(fault))
 
-    def open(self, name: str) -> _DiskReader:
+    def open(self, name: str) -> DiskReader:
         """Open one file, without following a link at any step.
 
         Args:
@@ -218,7 +237,7 @@ class DiskSource:
         if not stat.S_ISREG(found.st_mode):
             os.close(fd)
             raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {kind_of(found.st_mode)}")
-        return _DiskReader(fd, found.st_size)
+        return DiskReader(fd, found.st_size)
 
     def close(self) -> None:
         """Close the directory descriptor; twice is no error."""

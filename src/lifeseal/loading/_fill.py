@@ -17,6 +17,8 @@ from lifeseal.signing import FileEntry, SignedModel, unchecked
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+    from lifeseal.loading._stat_cache import StatCache
+
 MAX_THREADS = 16
 _PIECE = 1 << 20
 _WIDE_PIECE = 4 << 20
@@ -80,7 +82,12 @@ class _Piece:
 
 
 def fill(
-    signed: SignedModel, parts: Sequence[Part], *, progress: ProgressCallback = None, buffers: Buffers = lambda size: memoryview(bytearray(size))
+    signed: SignedModel,
+    parts: Sequence[Part],
+    *,
+    progress: ProgressCallback = None,
+    cache: "StatCache | None" = None,
+    buffers: Buffers = lambda size: memoryview(bytearray(size)),
 ) -> int:
     """Read files, hash them, and put what is wanted where it goes.
 
@@ -91,10 +98,11 @@ def fill(
         signed: The model.
         parts: What is wanted, a file at most once.
         progress: Called about five times a second; raising from it stops the work.
+        cache: Spares the hash of a file that it knows; what is hashed and right is remembered in it.
         buffers: Makes scratch memory of so many bytes.
 
     Returns:
-        Bytes that were hashed.
+        Bytes that were read.
 
     Raises:
         DigestMismatchError: A file is not what was signed.
@@ -116,7 +124,7 @@ def fill(
         pace.scratch.put(scratch[index * pace.piece : (index + 1) * pace.piece])
     report = Report("loading", total, progress)
     batches = sorted(_batches(units), key=lambda batch: batch[0].start - batch[-1].stop)
-    jobs = [_job(signed, batch, pace, report) for batch in batches]
+    jobs = [_job(signed, batch, pace, report, cache) for batch in batches]
     if total <= _SMALL and progress is None:
         for job in jobs:
             job()
@@ -160,35 +168,49 @@ def _batches(units: Sequence[_Unit]) -> list[list[_Unit]]:
     return found
 
 
-def _job(signed: SignedModel, batch: list[_Unit], pace: _Pace, report: Report) -> Callable[[], None]:
+def _job(signed: SignedModel, batch: list[_Unit], pace: _Pace, report: Report, cache: "StatCache | None") -> Callable[[], None]:
     source = unchecked(signed)
     entry = batch[0].part.entry
-    mismatch = DigestMismatchError(source.where, changed=(entry.path,))
 
-    def run() -> None:
+    def run() -> bool:
         with source.open(entry.path) as reader:
             if reader.size != entry.size:
-                raise mismatch
+                return False
+            stamp = None if cache is None else cache.stamp(reader)
+            known = cache is not None and stamp is not None and cache.knows(signed, entry, stamp)
             for unit in batch:
-                hasher = new_hasher(signed.hash, threads=pace.width)
+                hasher = None if known else new_hasher(signed.hash, threads=pace.width)
                 whole = _run(reader, unit, hasher, pace, report)
-                if not whole or hasher.digest() != unit.digest:
-                    raise mismatch
+                if not whole or (hasher is not None and hasher.digest() != unit.digest):
+                    return False
+            if cache is None or stamp is None:
+                return True
+            if not known and cache.stamp(reader) == stamp:
+                cache.learn(signed, entry, stamp, sum(unit.stop - unit.start for unit in batch))
+            return not known or cache.stamp(reader) == stamp
 
-    return run
+    def run_or_raise() -> None:
+        if not run():
+            raise DigestMismatchError(source.where, changed=(entry.path,))
+
+    return run_or_raise
 
 
-def _run(reader: Reader, unit: _Unit, hasher: Hasher, pace: _Pace, report: Report) -> bool:
-    """Read one unit; False if the file is shorter or longer than it was."""
+def _run(reader: Reader, unit: _Unit, hasher: Hasher | None, pace: _Pace, report: Report) -> bool:
+    """Read one unit; False if the file is shorter or longer than it was, or without a hash if it does not begin as it did."""
     lead = memoryview(unit.part.lead)[unit.start : unit.stop]
-    hasher.update(lead)
+    if hasher is not None:
+        hasher.update(lead)
+    elif len(lead) and _read(reader, _Piece(unit.start, len(lead), None), memoryview(bytearray(len(lead)))) != lead:
+        return False
     report.add(len(lead))
     pieces = _pieces(unit.part.targets, unit.start + len(lead), unit.stop, pace.piece)
     with contextlib.closing(_reads(reader, pieces, pace)) as reads:
         for piece, view in reads:
             if view is None:
                 return False
-            hasher.update(view)
+            if hasher is not None:
+                hasher.update(view)
             for target in piece.touched:
                 _pass_on(target, piece.start, view)
             report.add(piece.length)

@@ -13,6 +13,7 @@ from lifeseal.loading._devices import scratch_memory
 from lifeseal.loading._fill import Part, Target, fill
 from lifeseal.loading._headers import Lead, check_distinct, chosen_files, read_leads, true_faults
 from lifeseal.loading._places import Place, find_places, left_on_meta, wipe_all
+from lifeseal.loading._stat_cache import StatCheckedModel, opened
 from lifeseal.principles import implements, note
 from lifeseal.serialization import TensorInfo, torch_dtype
 from lifeseal.signing import SignedModel
@@ -27,11 +28,12 @@ class LoadReport:
     Attributes:
         subject: The model's signed name and root digest.
         files: Files that were read.
-        size: Bytes that were hashed.
+        size: Bytes that were read.
         loaded: Names of the module's parameters and buffers that were filled, tied ones included.
         missing: Names of the module that no file holds; with ``strict`` none.
         unexpected: Names in the files that the module has not; with ``strict`` none.
         on_meta: Parameters and buffers of the module that still have no memory, those included that are in no checkpoint.
+        not_hashed: Files of a `StatCheckedModel` that looked untouched since they were hashed.
     """
 
     subject: Subject
@@ -41,6 +43,7 @@ class LoadReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     on_meta: tuple[str, ...]
+    not_hashed: tuple[str, ...]
 
 
 @implements(
@@ -50,7 +53,7 @@ class LoadReport:
     "what is loaded; a signer who signed a bad model is not caught.",
 )
 def load_into(
-    signed: SignedModel,
+    signed: SignedModel | StatCheckedModel,
     module: Any,  # noqa: ANN401 - torch is not imported here
     *,
     strict: bool = True,
@@ -68,7 +71,7 @@ def load_into(
     Parameters on the ``meta`` device get memory on the processor when all is proved. On CUDA, pieces go through one page-locked buffer.
 
     Args:
-        signed: From `lifeseal.signing.open_model`; a path is not accepted.
+        signed: From `lifeseal.signing.open_model`, or from `stat_checked`; a path is not accepted.
         module: The `torch.nn.Module`; types and shapes must be those of the files (``module.to(dtype)`` first).
         strict: Refuse names that only one side has; else they are told in the report.
         rename: Gives the module's name for a name in the files; None leaves that tensor out.
@@ -89,8 +92,7 @@ def load_into(
         ValueError: Module and model do not fit together: names, types or shapes differ, or the module has parts that cannot be filled.
     """
     torch = require("torch", extra="torch")
-    if not isinstance(signed, SignedModel):
-        raise TypeError(f"load_into takes a SignedModel from signing.open_model, not {type(signed).__name__}")
+    signed, cache = opened(signed, what="load_into")
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"load_into fills a torch.nn.Module, not a {type(module).__name__}")
     places = find_places(module)
@@ -111,10 +113,13 @@ def load_into(
         twins = _Twins()
         parts = [_part(lead, matched, twins) for lead, matched in zip(leads, fits, strict=True)]
         cuda = any(place.tensor.device.type == "cuda" for place in filled)
-        size = fill(signed, parts, progress=progress, buffers=scratch_memory("cuda" if cuda else "cpu"))
+        size = fill(signed, parts, progress=progress, cache=cache, buffers=scratch_memory("cuda" if cuda else "cpu"))
         twins.check(signed)
         for place in filled:
             place.settle(module)
+        if cache is not None:
+            cache.save()
+            note(not_hashed=len(cache.believed))
         return LoadReport(
             subject=signed.subject,
             files=tuple(lead.entry.path for lead in leads),
@@ -123,6 +128,7 @@ def load_into(
             missing=missing,
             unexpected=unexpected,
             on_meta=left_on_meta(module),
+            not_hashed=() if cache is None else tuple(sorted(cache.believed)),
         )
     except BaseException:
         undisturbed(lambda: wipe_all(filled))

@@ -8,6 +8,7 @@ from lifeseal._io import ProgressCallback, refuse_beyond_memory, require
 from lifeseal.loading._devices import device_target, scratch_memory
 from lifeseal.loading._fill import Part, Target, fill
 from lifeseal.loading._headers import Lead, check_distinct, chosen_files, read_leads, refuse_one_string, true_faults
+from lifeseal.loading._stat_cache import StatCheckedModel, opened
 from lifeseal.principles import implements, note
 from lifeseal.serialization import TensorInfo, tensor_from_bytes, torch_dtype
 from lifeseal.signing import SignedModel
@@ -19,7 +20,7 @@ from lifeseal.signing import SignedModel
     limits="What was signed is what is loaded; a signer who signed a bad model is not caught, and other processes of the same user can reach memory.",
 )
 def load_tensors(
-    signed: SignedModel,
+    signed: SignedModel | StatCheckedModel,
     *,
     framework: Literal["numpy", "torch"] = "numpy",
     device: str = "cpu",
@@ -34,7 +35,7 @@ def load_tensors(
     Files of other formats are never read.
 
     Args:
-        signed: From `lifeseal.signing.open_model`; a path is not accepted.
+        signed: From `lifeseal.signing.open_model`, or from `stat_checked`; a path is not accepted.
         framework: ``numpy`` or ``torch``. Types that NumPy lacks come back as in `lifeseal.serialization.load`.
         device: For ``torch``: where the tensors go.
         names: Which tensors; by default all. Of a file that was signed in shards only those are read that hold the header or a part of
@@ -56,8 +57,7 @@ def load_tensors(
         TypeError: ``signed`` is not a `SignedModel`, or one string was given instead of several.
         ValueError: An unknown framework, or a device for ``numpy``.
     """
-    if not isinstance(signed, SignedModel):
-        raise TypeError(f"load_tensors takes a SignedModel from signing.open_model, not {type(signed).__name__}")
+    signed, cache = opened(signed, what="load_tensors")
     if framework not in {"numpy", "torch"} or (framework == "numpy" and device != "cpu"):
         raise ValueError("framework= must be 'numpy' (on the CPU) or 'torch'")
     refuse_one_string(names=names)
@@ -78,7 +78,10 @@ def load_tensors(
     note(subject=signed.subject.digest, files=len(leads), size=size)
     found: dict[str, Any] = {}
     parts = [_part(lead, wanted, framework, device, found) for lead in leads]
-    fill(signed, parts, progress=progress, buffers=scratch_memory(device))
+    fill(signed, parts, progress=progress, cache=cache, buffers=scratch_memory(device))
+    if cache is not None:
+        cache.save()
+        note(not_hashed=len(cache.believed))
     return found
 
 
