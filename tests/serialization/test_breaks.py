@@ -59,7 +59,7 @@ def test_a_pickle_does_not_pass_for_text(content, tmp_path):
     assert verdict(tmp_path / "f", content) in {"unreadable", "unsafe"}
 
 
-@pytest.mark.parametrize("content", [b"copyright (c) 2026\nby us\n", b"import os\n", b"I am here\n", b"N.Np\n", b"F" + b"a" * 70_000])
+@pytest.mark.parametrize("content", [b"copyright (c) 2026\nby us\n", b"cat\ndog\nbird\n", b"I am here\n", b"N.Np\n", b"F" + b"a" * 70_000])
 def test_text_stays_text(content, tmp_path):
     assert verdict(tmp_path / "f", content) == "safe"
 
@@ -151,13 +151,13 @@ def test_a_storage_that_is_a_file_of_its_own_is_judged(content, wanted, tmp_path
     assert found == wanted or (wanted == "unreadable" and found == "unsafe")
 
 
-def test_a_tar_archive_in_another_format_is_unreadable(tmp_path):
+def test_a_tar_archive_is_judged_by_its_members_also_in_another_format(tmp_path):
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         entry = tarfile.TarInfo("storages")
         entry.size = len(RUNS)
         archive.addfile(entry, io.BytesIO(RUNS))
-    assert verdict(tmp_path / "f", file.getvalue()) == "unreadable"
+    assert verdict(tmp_path / "f", file.getvalue()) == "unsafe"
     lead = b"{'descr':'|u1','fortran_order':False,'shape':(512,)}#"
     block = bytearray(b"\x93NUMPY\1\0" + struct.pack("<H", 1014) + lead).ljust(512, b"A")
     rest = b"A" * 511 + b"\n" + bytes(512)
@@ -256,7 +256,6 @@ def empty_tensors() -> bytes:
     "make",
     [
         pytest.param(lambda: b"N0" * (8 << 20), id="opcodes"),
-        pytest.param(lambda: b"[" + b"{}," * 8_000_000 + b"{}]", id="values"),
         pytest.param(empty_tensors, id="tensors"),
         pytest.param(lambda: archive(40, b"N0" * (1 << 20)), id="members"),
         pytest.param(overlapping, id="overlaps"),
@@ -311,14 +310,14 @@ def test_a_file_that_changes_between_verdict_and_digest_has_no_digest(tmp_path, 
     file.write_bytes(b'{"a":1}')
     whole = serialization.scan(file, digest=True)
     assert (whole.verdict, whole.digest) == (serialization.Verdict.SAFE, hashlib.sha256(b'{"a":1}').digest())
-    judge = _judge.judge_file
+    judge = _judge.judge_window
 
     def meanwhile(*args, **kwargs):
         found = judge(*args, **kwargs)
         file.write_bytes(b'{"a":2}')
         return found
 
-    monkeypatch.setattr(_judge, "judge_file", meanwhile)
+    monkeypatch.setattr(_judge, "judge_window", meanwhile)
     changed = serialization.scan(file, digest=True)
     assert (changed.verdict, changed.digest) == (serialization.Verdict.UNREADABLE, None)
 

@@ -124,7 +124,7 @@ def test_every_template_is_judged(key):
     report = judged(file_of([string(key, "{{ x.__class__ }}")], []))
     assert report.verdict != "safe"
     assert key in report.findings[0].place
-    listed = file_of([array("tokenizer.chat_templates", 8, 2, text("a") + text("{% x %}"))], [])
+    listed = file_of([array("tokenizer.chat_templates", 8, 2, text("a") + text("{% set y = x.__class__ %}"))], [])
     assert judged(listed).verdict != "safe"
 
 

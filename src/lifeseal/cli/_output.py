@@ -117,8 +117,12 @@ class Output:
 
             yield show
 
+    def document(self, document: dict[str, object]) -> None:
+        """Print a document of somebody else's format, as it is."""
+        click.echo(json.dumps(_unicode(document), indent=2, ensure_ascii=True))
+
     def _document(self, command: str, document: dict[str, object]) -> None:
-        click.echo(json.dumps(_unicode({"schema": f"lifeseal.{command}/1", **document}), indent=2, ensure_ascii=True))
+        self.document({"schema": f"lifeseal.{command}/1", **document})
 
 
 def printable(text: str) -> str:

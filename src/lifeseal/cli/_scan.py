@@ -21,12 +21,14 @@ _WORST = ("safe", "needs-trust", "unreadable", "unsafe")
     epilog=examples(
         "lifeseal scan model/",
         "lifeseal scan checkpoint.pt --allow mypkg.Config",
+        "lifeseal scan model/ --format sarif > scan.sarif",
     )
 )
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
 @click.option("--allow", multiple=True, metavar="GLOBAL", help="Raise files that use this global, as mypkg.Config, to needs-trust. Repeatable.")
+@click.option("--format", "layout", type=click.Choice(["sarif"]), help="Print a SARIF 2.1.0 log instead.")
 @common
-def scan(output: Output, *, paths: tuple[Path, ...], allow: tuple[str, ...]) -> None:
+def scan(output: Output, *, paths: tuple[Path, ...], allow: tuple[str, ...], layout: str | None) -> None:
     """Tell whether reading model files could run code, without running any.
 
     "safe" means: a format and content that cannot run code when read by its usual loader. It does not mean that the model is good.
@@ -44,6 +46,11 @@ def scan(output: Output, *, paths: tuple[Path, ...], allow: tuple[str, ...]) -> 
             lines.append(f"{file.verdict.value:<12} {_shown(path, file)}  ({file.format})")
             lines += [f"{'':<12}   {finding.place or 'whole file'}: {finding.message}" for finding in file.findings[:_SHOWN]]
             lines += [f"{'':<12}   and {len(file.findings) - _SHOWN} more findings"] if len(file.findings) > _SHOWN else []
+    if layout is not None:
+        output.document(_sarif(files))
+        if worst != "safe":
+            raise Refused(_CODES[worst])
+        return
     documents = [{"scanned": path, **file.to_json()} for path, file in files]
     output.result("scan", {"verdict": worst, "counts": counts, "files": documents}, tuple(lines), ok=worst == "safe")
     if worst != "safe":
@@ -62,6 +69,15 @@ def _report(path: Path, allow: tuple[str, ...]) -> "ScanReport":
         finding = serialization.Finding(rule="not-read", place="", message=f"cannot be read: {reason}")
         file = serialization.FileReport(path=path.name, format="unknown", verdict=serialization.Verdict.UNREADABLE, findings=(finding,))
         return serialization.ScanReport(path=str(path), files=(file,), decides=0)
+
+
+def _sarif(files: "list[tuple[str, FileReport]]") -> dict[str, object]:
+    import attrs
+
+    from lifeseal import serialization
+
+    named = tuple(attrs.evolve(file, path=_shown(path, file)) for path, file in files)
+    return serialization.ScanReport(path="", files=named, decides=0).to_sarif()
 
 
 def _shown(path: str, file: "FileReport") -> str:

@@ -55,6 +55,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.signing.unchecked": "hands out nothing that was checked; what uses it is tagged",
         "lifeseal.serialization.FileReport.to_json": _MEMORY,
         "lifeseal.serialization.Finding.to_json": _MEMORY,
+        "lifeseal.serialization.ScanReport.to_sarif": _MEMORY,
         "lifeseal.serialization.ScanReport.to_json": _MEMORY,
         "lifeseal.serialization.header_length": _MEMORY,
         "lifeseal.serialization.judge": _PART,

@@ -17,7 +17,7 @@
 from lifeseal.serialization._frameworks import torch_dtype
 from lifeseal.serialization._report import FileReport, Finding, ScanReport, Verdict
 from lifeseal.serialization._safetensors import LENGTH_SIZE, Header, TensorInfo, header_length, parse_header_bytes
-from lifeseal.serialization._scan import judge, scan
+from lifeseal.serialization._scan import judge, read_safe, scan, scan_bytes
 from lifeseal.serialization._tensors import load, save, tensor_from_bytes, validate
 
 __all__ = [
@@ -32,8 +32,10 @@ __all__ = [
     "judge",
     "load",
     "parse_header_bytes",
+    "read_safe",
     "save",
     "scan",
+    "scan_bytes",
     "tensor_from_bytes",
     "torch_dtype",
     "validate",

@@ -1,74 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives: PyTorch's zip files, TorchScript, NumPy's npz, and plain zip files of any of these."""
+"""Archives: PyTorch's zip files, TorchScript, NumPy's npz, TorchServe's mar, and plain zip files of any of these."""
 
-import zlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Final, TypeAlias
+from typing import Final
 
 from lifeseal.errors import FormatError, LimitError
-from lifeseal.serialization._budget import MEMBER_COST, Budget
+from lifeseal.serialization._budget import MEMBER_COST
+from lifeseal.serialization._compressed import MAX_NESTED
+from lifeseal.serialization._context import Context
+from lifeseal.serialization._expand import Expanded, bz2_stream, deflate_stream
 from lifeseal.serialization._npy import MAGIC
-from lifeseal.serialization._rules import Findings, at, shown
+from lifeseal.serialization._rules import Findings, shown
+from lifeseal.serialization._script import judge_script
 from lifeseal.serialization._stream import judge_stream
 from lifeseal.serialization._window import BytesWindow, PartWindow, Window, crc32
-from lifeseal.serialization._zip import LOCAL, Member, member_window_bounds, read_members
+from lifeseal.serialization._zip import Member, member_window_bounds, read_members
+from lifeseal.serialization._zip_end import LOCAL
 
-Judge: TypeAlias = Callable[[Window, Findings, str], str]
-
-MAX_UNPACKED: Final = 128 << 20
 _PROBE: Final = 1 << 12
 _STORED: Final = 0
-_DEFLATED: Final = 8
+_METHODS: Final = {8: deflate_stream, 12: bz2_stream}
 _MAIN: Final = "data.pkl"
 _CONSTANTS: Final = "constants.pkl"
-_BY_MEMBERS: Final = {"keras": {"config.json", "metadata.json"}, "skops": {"schema.json"}}
+_EXPORTED: Final = "archive_format"
+_WEIGHTS: Final = re.compile(r"(?:^|/)data/(?:weights/weight_|constants/tensor_)\d+$")
+_BY_MEMBERS: Final = {"keras": {"config.json", "metadata.json"}, "mar": {"MAR-INF/MANIFEST.json"}, "skops": {"schema.json"}}
 
 
-def judge_zip(window: Window, findings: Findings, *, place: str, allow: frozenset[str], budget: Budget, judge: Judge) -> str:
+def judge_zip(window: Window, context: Context) -> str:
     """Judge an archive by every member that any reader could see.
 
     Args:
         window: The archive.
-        findings: Where findings go.
-        place: What to call the archive in findings.
-        allow: Full names of globals that the caller trusts.
-        budget: Work left for the file.
-        judge: Judges a member of no known role by its bytes; returns its format.
+        context: Where findings go.
 
     Returns:
-        ``torch``, ``torchscript``, ``npz`` or ``zip``.
+        ``torch``, ``torchscript``, ``npz``, ``mar`` or ``zip``.
     """
-    members = [member for member in read_members(window, findings, place, budget) if not member.is_folder]
+    if context.depth > MAX_NESTED:
+        context.say("limit", "", f"more than {MAX_NESTED} archives and compressed files inside one another")
+        return "zip"
+    members = [member for member in read_members(window, context.say, context.budget) if not member.is_folder]
     roots = sorted({member.name.removesuffix(_MAIN) for member in members if _is_named(member, _MAIN)})
-    script = [member for member in members if any(member.name.startswith(root + "code/") or member.name == root + _CONSTANTS for root in roots)]
-    if script:
-        findings.add("torch-script", at(place, repr(shown(script[0].name))), "a TorchScript program; torch.jit.load makes it a model that runs it")
-    unpacked = _Unpacker(window, findings, place, budget)
+    unpacked = _Unpacker(window, context)
     by_name = {member.name: member for member in members}
+    script = [member for member in members if any(member.name.startswith(root + "code/") or member.name == root + _CONSTANTS for root in roots)]
+    judge_script(((member.name, unpacked.peek(member)) for member in script), context)
     storages: set[str] = set()
     streams = [member for member in members if roots and (_is_named(member, _MAIN) or _is_named(member, _CONSTANTS))]
     for member in streams:
         content = unpacked.content(member)
         if content is None:
             continue
-        spot = at(place, repr(shown(member.name)))
-        stream = judge_stream(content, findings, place=spot, allow=allow, budget=budget, keeps_storages=True)
+        inside = context.inside(repr(shown(member.name)))
+        stream = judge_stream(content, inside, keeps_storages=True)
         folders = ["data/"] if _is_named(member, _MAIN) else ["constants/", "data/"]
         root = member.name.removesuffix(_MAIN).removesuffix(_CONSTANTS)
-        storages |= _check_storages(stream.storages, [root + folder for folder in folders], by_name, findings, spot)
-    formats = set()
-    for member in members:
-        if member in streams:
-            continue
-        if member.name in storages:
-            head = unpacked.head(member)
-            if not head.startswith((MAGIC, LOCAL)) and not _acts(head, allow):
-                continue
-            findings.add("mixed", at(place, repr(shown(member.name))), "a tensor's storage that is a file of its own")
-        content = unpacked.content(member)
-        if content is not None:
-            formats.add(judge(content, findings, at(place, repr(shown(member.name)))))
+        storages |= _check_storages(stream.storages, [root + folder for folder in folders], by_name, inside)
+    exported = [member for member in members if _is_named(member, _EXPORTED) and unpacked.peek(member).strip() == b"pt2"]
+    if exported:
+        context.say("torch-export", "", "an exported program; torch.export.load evaluates its expressions")
+        storages |= {member.name for member in members if _WEIGHTS.search(member.name)}
+    judged = (member for member in members if member not in streams and not (script and member in script and member.name.endswith(".py")))
+    formats = _judge_members(judged, storages, unpacked, context)
+    if exported:
+        return "pt2"
     if roots:
         return "torchscript" if script else "torch"
     return known_by_members(by_name.keys()) or ("npz" if formats == {"npy"} else "zip")
@@ -79,27 +77,41 @@ def known_by_members(names: AbstractSet[str]) -> str:
     return next((name for name, members in _BY_MEMBERS.items() if names >= members), "")
 
 
-def _acts(head: bytes, allow: frozenset[str]) -> bool:
+def _judge_members(members: Iterable[Member], storages: set[str], unpacked: "_Unpacker", context: Context) -> set[str]:
+    """Judge each member by itself, and of a tensor's storage only whether it is a file of its own."""
+    formats = set()
+    for member in members:
+        inside = context.inside(repr(shown(member.name)))
+        if member.name in storages:
+            head = unpacked.head(member)
+            if not head.startswith((MAGIC, LOCAL)) and not _acts(head, context):
+                continue
+            inside.say("mixed", "", "a tensor's storage that is a file of its own")
+        content = unpacked.content(member)
+        if content is not None:
+            formats.add(context.judge(content, inside))
+    return formats
+
+
+def _acts(head: bytes, context: Context) -> bool:
     """Tell whether an unpickler that is given a storage would do more than fail."""
-    budget = Budget(0)
-    budget.opcodes = _PROBE
-    stream = judge_stream(BytesWindow(head), Findings(), place="", allow=allow, budget=budget)
-    return stream.acted
+    stream = judge_stream(BytesWindow(head), context.aside(Findings()))
+    return stream.acted or stream.unknown
 
 
 def _is_named(member: Member, name: str) -> bool:
     return member.name == name or member.name.endswith("/" + name)
 
 
-def _check_storages(storages: Mapping[str, int], folders: list[str], by_name: Mapping[str, Member], findings: Findings, place: str) -> set[str]:
+def _check_storages(storages: Mapping[str, int], folders: list[str], by_name: Mapping[str, Member], context: Context) -> set[str]:
     """Compare the storages that a pickle names with the members that hold them; returns the names of these members."""
     used = set()
     for key, size in storages.items():
         member = next((by_name[folder + key] for folder in folders if folder + key in by_name), None)
         if member is None:
-            findings.add("torch-storage", place, f"storage {shown(key)!r} is not in the archive")
+            context.say("torch-storage", "", f"storage {shown(key)!r} is not in the archive")
         elif member.size != size:
-            findings.add("torch-storage", place, f"storage {shown(key)!r} needs {size} bytes, but {member.size} are in the archive")
+            context.say("torch-storage", "", f"storage {shown(key)!r} needs {size} bytes, but {member.size} are in the archive")
         else:
             used.add(member.name)
     return used
@@ -108,72 +120,57 @@ def _check_storages(storages: Mapping[str, int], folders: list[str], by_name: Ma
 class _Unpacker:
     """Gives the content of members, within a bound for all of them together."""
 
-    def __init__(self, window: Window, findings: Findings, place: str, budget: Budget) -> None:
+    def __init__(self, window: Window, context: Context) -> None:
         self._window = window
-        self._findings = findings
-        self._place = place
-        self._budget = budget
+        self._context = context
 
     def head(self, member: Member) -> bytes:
-        """Return the first bytes of a storage."""
+        """Return the first bytes of a storage, as they lie there."""
         try:
             start, length = member_window_bounds(member, self._window)
         except FormatError:
             return b""
         return PartWindow(self._window, start, length).read(0, _PROBE)
 
+    def peek(self, member: Member) -> bytes:
+        """Return a small member's content, as far as it can be read, without judging it."""
+        content = self.content(member)
+        return b"" if content is None else content.read(0, 1 << 20)
+
     def content(self, member: Member) -> Window | None:
         """Return a member's content, or None and a finding."""
-        place = at(self._place, repr(shown(member.name)))
+        place = repr(shown(member.name))
         try:
             start, length = member_window_bounds(member, self._window)
         except FormatError as error:
-            self._findings.add("zip-member", place, error.wanted)
+            self._context.say("zip-member", place, error.wanted)
             return None
         packed = PartWindow(self._window, start, length)
         try:
-            self._budget.spend(MEMBER_COST, place)
+            self._context.budget.spend(MEMBER_COST, place)
         except LimitError as error:
-            self._findings.add("limit", self._place, str(error))
-            return None
-        if member.method == _STORED and packed.size > self._budget.content:
-            self._findings.add("limit", self._place, "members of more bytes than are read of one file")
+            self._context.say("limit", "", str(error))
             return None
         if member.method == _STORED:
-            content: Window | None = packed
-            self._budget.content -= packed.size
-        elif member.method == _DEFLATED:
-            content = self._inflate(packed, place)
-        else:
-            self._findings.add("zip-member", place, f"is packed by method {member.method}, which is not read here")
+            if packed.size > self._context.budget.content:
+                self._context.say("limit", "", "members of more bytes than are read of one file")
+                return None
+            self._context.budget.content -= packed.size
+            self._check(member, packed.size, None if member.size is None else crc32(packed))
+            return packed
+        new = _METHODS.get(member.method)
+        if new is None:
+            self._context.say("zip-member", place, f"is packed by method {member.method}, which is not read here")
             return None
-        if content is not None and member.size is not None and (content.size != member.size or crc32(content) != member.crc):
-            self._findings.add("zip-crc", place, "the content does not match the size or checksum that is stated")
+        content = Expanded(packed, new, self._context.budget, place=place)
+        if content.fault:
+            self._context.say("limit" if content.over else "zip-member", place, content.fault)
+        elif content.end < packed.size and member.packed is not None:
+            self._context.say("zip-member", place, "bytes after the compressed ones")
+        else:
+            self._check(member, content.size, content.crc)
         return content
 
-    def _inflate(self, packed: Window, place: str) -> Window | None:
-        limit = min(MAX_UNPACKED, self._budget.content)
-        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-        parts: list[bytes] = []
-        done, position = 0, 0
-        try:
-            while not unpacker.eof and done <= limit:
-                piece = unpacker.unconsumed_tail
-                if not piece:
-                    piece = packed.read(position, 1 << 16)
-                    position += len(piece)
-                    if not piece:
-                        break
-                parts.append(unpacker.decompress(piece, 1 << 20))
-                done += len(parts[-1])
-        except zlib.error:
-            self._findings.add("zip-member", place, "the deflated bytes are broken")
-        else:
-            if done > limit:
-                self._findings.add("limit", place, f"unpacks to more than {limit} bytes")
-            elif not unpacker.eof:
-                self._findings.add("zip-member", place, "the deflated bytes are cut")
-            elif unpacker.unused_data or position < packed.size:
-                self._findings.add("zip-member", place, "bytes after the deflated ones")
-        self._budget.content -= min(done, self._budget.content)
-        return BytesWindow(b"".join(parts))
+    def _check(self, member: Member, size: int, crc: int | None) -> None:
+        if member.size is not None and (size != member.size or crc != member.crc):
+            self._context.say("zip-crc", repr(shown(member.name)), "the content does not match the size or checksum that is stated")

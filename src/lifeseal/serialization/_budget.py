@@ -5,15 +5,17 @@ from typing import Final
 
 from lifeseal.errors import LimitError
 
-MAX_OPCODES: Final = 1 << 21
-MAX_CELLS: Final = 1 << 21
-MAX_VALUES: Final = 2_000_000
+MAX_OPCODES: Final = 1_500_000
+MAX_CELLS: Final = 1 << 20
+MAX_FIELDS: Final = 1 << 17
+MAX_VALUES: Final = 400_000
 MAX_MEMBERS: Final = 1 << 15
-MAX_JSON: Final = 64 << 20
-MEMBER_COST: Final = 32
-_SIGNS: Final = 2
+MEMBER_COST: Final = 128
 _READINGS: Final = 3
-_UNPACKED: Final = 256 << 20
+_UNPACKED: Final = 64 << 20
+_RATIO: Final = 8
+_TRIES: Final = 100_000
+_SEARCHED: Final = 16 << 20
 
 
 class Budget:
@@ -25,19 +27,27 @@ class Budget:
     Attributes:
         opcodes: Opcodes of pickle; other steps are counted in the same unit.
         cells: Items of tuples.
+        fields: Items of dictionaries that are remembered.
         values: Values of JSON.
         members: Entries of archives' directories.
-        content: Bytes of members, unpacked or read in place.
-        text: Bytes of JSON.
+        content: Bytes of members that are read in place.
+        unpacked: Bytes that compressed streams may expand to.
+        tries: Opcodes of pickles that are only looked for.
+        searched: Bytes that are searched for pickles.
+        forks: Places where two readers of one pickle go on differently.
     """
 
     def __init__(self, size: int) -> None:
         self.opcodes = MAX_OPCODES
         self.cells = MAX_CELLS
+        self.fields = MAX_FIELDS
         self.values = MAX_VALUES
         self.members = MAX_MEMBERS
         self.content = _READINGS * size + _UNPACKED
-        self.text = MAX_JSON
+        self.unpacked = _RATIO * size + _UNPACKED
+        self.tries = _TRIES
+        self.searched = _SEARCHED
+        self.forks = 64
 
     def spend(self, opcodes: int, where: str) -> None:
         """Take away some opcodes.
@@ -49,16 +59,17 @@ class Budget:
         if self.opcodes < 0:
             raise LimitError(where or "pickle", limit=MAX_OPCODES, seen=MAX_OPCODES - self.opcodes, unit="opcodes")
 
-    def spend_json(self, data: bytes) -> int:
-        """Take away what parsing some JSON costs; returns the most values it may have.
+    def spend_unpacked(self, count: int, where: str) -> None:
+        """Take away some bytes of expansion.
 
         Raises:
-            LimitError: It has far more signs of values than are left, so that telling those within strings apart would be long work.
+            LimitError: None are left.
         """
-        most = self.values
-        seen = data.count(b",") + data.count(b"[") + data.count(b"{")
-        self.values = max(0, most - seen)
-        if seen > _SIGNS * MAX_VALUES:
-            raise LimitError("JSON", limit=MAX_VALUES, seen=seen, unit="values")
-        self.text = max(0, self.text - len(data))
-        return most
+        self.unpacked -= count
+        if self.unpacked < 0:
+            raise LimitError(where or "compressed", limit=_UNPACKED, seen=_UNPACKED - self.unpacked, unit="bytes after expansion")
+
+    def affords_json(self, data: bytes) -> bool:
+        """Tell whether parsing some JSON is within what is left, and take it away."""
+        self.values -= data.count(b",") + data.count(b"[") + data.count(b"{")
+        return self.values >= 0

@@ -8,44 +8,57 @@ words a message.
 import re
 from typing import Final
 
-_FAMILIES: Final = frozenset(
-    {
-        "__torch__",
-        "catboost",
-        "joblib",
-        "lightgbm",
-        "pandas",
-        "scipy",
-        "sklearn",
-        "skorch",
-        "spacy",
-        "statsmodels",
-        "tokenizers",
-        "transformers",
-        "xgboost",
-    }
+from lifeseal.serialization._words import split
+
+_FAMILIES: Final = split(
+    """
+    __torch__ accelerate autogluon catboost category_encoders cloudpickle compressed_tensors deepspeed diffusers dill fairseq fastai fasttext flair
+    gensim hmmlearn imblearn joblib keras lightgbm lightning lightning_fabric mlflow monai networkx nltk omegaconf onnxruntime optuna pandas peft
+    polars pyarrow pytorch_lightning sentence_transformers setfit sklearn skorch skops spacy statsmodels scipy speechbrain tensorflow thinc
+    timm tokenizers torch_geometric torchao torchaudio torchmetrics torchtext torchvision transformers trl ultralytics xgboost
+    """
 )
-_MODULES: Final = ("torch.nn.modules.", "torch.optim.", "numpy.random.", "numpy.ma.")
+_MODULES: Final = (
+    "numpy.ma.",
+    "numpy.random.",
+    "torch.amp.",
+    "torch.ao.nn.",
+    "torch.ao.quantization.",
+    "torch.cuda.amp.",
+    "torch.distributed.",
+    "torch.distributions.",
+    "torch.nn.modules.",
+    "torch.nn.parallel.",
+    "torch.nn.quantized.",
+    "torch.nn.utils.",
+    "torch.optim.",
+)
+_UFUNCS: Final = split(
+    "abs absolute add argmax argmin ceil clip cos cosh exp exp2 expm1 fabs floor isfinite isnan log log10 log1p log2 logaddexp max maximum mean "
+    "median min minimum multiply nanmean nanmedian negative prod reciprocal rint round sign sin sinh sqrt square std subtract sum tan tanh var"
+)
 _CLASS: Final = re.compile(r"_*[A-Z][A-Za-z0-9_]*")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 CALLED_BY_DESIGN: Final = frozenset(
     {
+        *(
+            ("cloudpickle.cloudpickle", name)
+            for name in split(
+                "_builtin_type _class_setstate _function_getstate _function_setstate _make_cell _make_dict_items _make_dict_keys _make_dict_values "
+                "_make_empty_cell _make_function _make_skeleton_class _make_skeleton_enum _make_typevar subimport"
+            )
+        ),
+        *(("dill._dill", name) for name in split("_create_cell _create_code _create_function _create_type _load_type")),
         ("numpy.ma", "_mareconstruct"),
         ("numpy.ma.core", "_mareconstruct"),
-        ("numpy.random._pickle", "__bit_generator_ctor"),
-        ("numpy.random._pickle", "__generator_ctor"),
-        ("numpy.random._pickle", "__randomstate_ctor"),
-        ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
         ("pandas._libs.internals", "_unpickle_block"),
         ("pandas.core.indexes.base", "_new_Index"),
         ("sklearn.metrics._dist_metrics", "newObj"),
         ("sklearn.neighbors._ball_tree", "newObj"),
         ("sklearn.neighbors._kd_tree", "newObj"),
-        ("sklearn.tree._tree", "Tree"),
     }
 )
-_CALLED_CLASSES: Final = (("sklearn._loss._loss", "Cy"), ("sklearn.metrics._dist_metrics", ""), ("pandas.core.internals", "BlockManager"))
 
 _KNOWN: Final = {
     "runs commands": ("os", "posix", "nt", "subprocess", "_posixsubprocess", "pty", "commands", "popen2", "multiprocessing", "asyncio"),
@@ -57,6 +70,7 @@ _KNOWN: Final = {
     "reads, writes or removes files": ("io", "_io", "shutil", "tempfile", "pathlib", "linecache", "zipfile", "tarfile", "sqlite3"),
     "uses the network": ("socket", "_socket", "ssl", "http", "urllib", "ftplib", "smtplib", "webbrowser", "requests", "xmlrpc"),
 }  # fmt: skip
+_ORDINARY: Final = ("torch.", "numpy.", "types.")
 _WORDS: Final = {module: words for words, modules in _KNOWN.items() for module in modules}
 
 
@@ -64,7 +78,7 @@ def is_by_design(module: str, name: str) -> bool:
     """Tell whether a library whose models are objects by design writes such a name itself."""
     if not _IDENTIFIER.fullmatch(name):
         return False
-    if (module, name) in CALLED_BY_DESIGN:
+    if (module, name) in CALLED_BY_DESIGN or (module == "numpy" and name in _UFUNCS):
         return True
     return module.partition(".")[0] in _FAMILIES or (module + ".").startswith(_MODULES)
 
@@ -75,10 +89,13 @@ def is_class_like(name: str) -> bool:
 
 
 def may_be_called(module: str, name: str) -> bool:
-    """Tell whether a library calls this global itself when it reads its own objects."""
-    return (module, name) in CALLED_BY_DESIGN or any(
-        module.startswith(family) and name.startswith(prefix) and is_class_like(name) for family, prefix in _CALLED_CLASSES
-    )
+    """Tell whether a library could call this global itself when it reads its own objects: a class, or a function known for it."""
+    return is_class_like(name) or (module, name) in CALLED_BY_DESIGN
+
+
+def is_known_to_act(name: str) -> bool:
+    """Tell whether attacks are known to use what a full name names; it only decides how bad a configuration that names it is."""
+    return name.partition(".")[0] in _WORDS and not name.startswith(_ORDINARY)
 
 
 def words_for(module: str) -> str:

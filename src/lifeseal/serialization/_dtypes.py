@@ -12,7 +12,7 @@ import math
 import re
 from typing import Final, TypeGuard
 
-from lifeseal.serialization._values import DATA, LIST, NONE, Dict, Global, Made, Value
+from lifeseal.serialization._values import DATA, LIST, NONE, Blob, Dict, Global, Made, Value
 
 _DESCRIPTION: Final = re.compile(r"[<>|=]?([biufcSUVmMO])(\d{1,9})?")
 _FLEXIBLE: Final = frozenset("SUV")
@@ -33,16 +33,18 @@ class Dtype(Made):
     Attributes:
         kind: Its letter, as in ``f8``.
         size: Bytes of one item.
+        unsized: The size is the one that its state says, as for NumPy's records.
         flags: As NumPy writes them.
         stated: Its state was set, which happens once and before any use.
     """
 
-    __slots__ = ("flags", "kind", "size", "stated")
+    __slots__ = ("flags", "kind", "size", "stated", "unsized")
 
-    def __init__(self, source: Global, kind: str, size: int) -> None:
+    def __init__(self, source: Global, kind: str, size: int | None) -> None:
         super().__init__(source)
         self.kind = kind
-        self.size = size
+        self.size = size or 0
+        self.unsized = size is None
         self.flags = 0
         self.stated = False
 
@@ -57,6 +59,8 @@ class Dtype(Made):
             return False
         if not self._accepts_extra(state[_STATE:]):
             return False
+        if self.unsized and size >= 0:
+            self.size, self.unsized = size, False
         if base is NONE and names is NONE and fields is NONE:
             good = self._accepts_plain(size, alignment, flags)
         elif self.kind != "V" or size != self.size or not 1 <= alignment <= _MAX_ALIGNMENT:
@@ -117,6 +121,8 @@ def make_dtype(source: Global, arguments: tuple[Value, ...]) -> Value | None:
     """Follow a call of ``numpy.dtype``; None unless NumPy writes it."""
     if not 1 <= len(arguments) <= 3 or any(argument is not DATA and type(argument) is not int for argument in arguments[1:]):  # noqa: PLR2004
         return None
+    if isinstance(arguments[0], Global) and arguments[0].name == "record" and arguments[0].harmless is not None:
+        return Dtype(source, "V", None)
     match = _DESCRIPTION.fullmatch(arguments[0]) if isinstance(arguments[0], str) else None
     if match is None or (match[2] is None and match[1] not in _TIMES):
         return None
@@ -141,7 +147,7 @@ def takes_array_state(state: Value) -> bool:
 
 def is_bytes(value: Value) -> bool:
     """Tell whether it can be bytes: as such, as text of an old pickle, or encoded from text."""
-    return value is DATA or isinstance(value, str) or (isinstance(value, Made) and value.source.path == ("_codecs", "encode"))
+    return value is DATA or isinstance(value, str | Blob) or (isinstance(value, Made) and value.source.path == ("_codecs", "encode"))
 
 
 def is_shape(value: Value) -> TypeGuard[tuple[int, ...]]:

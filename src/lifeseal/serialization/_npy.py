@@ -9,8 +9,8 @@ import re
 from typing import Final
 
 from lifeseal.errors import FormatError
-from lifeseal.serialization._budget import Budget
-from lifeseal.serialization._rules import Findings, at
+from lifeseal.serialization._context import Context
+from lifeseal.serialization._rules import Findings
 from lifeseal.serialization._stream import judge_stream
 from lifeseal.serialization._window import Window
 
@@ -22,17 +22,29 @@ _HEADER = re.compile(r"[^\\\x00-\x09\x0b-\x1f]*")
 _DESCRIPTION = re.compile(r"[<>|=]?([biufcSUVmMO])(\d*)(\[\d*[A-Za-z]+\])?")
 
 
-def judge_npy(window: Window, findings: Findings, *, place: str, allow: frozenset[str], budget: Budget) -> None:
+def judge_npy(window: Window, context: Context) -> str:
     """Judge one npy file."""
     try:
         start, has_objects, size = _read_header(window)
     except FormatError as error:
-        findings.add("npy-invalid", at(place, error.where), error.wanted)
-        return
+        context.say("npy-invalid", error.where, error.wanted)
+        _judge_behind(window, context)
+        return "npy"
     if has_objects:
-        judge_stream(window, findings, place=place, allow=allow, budget=budget, start=start)
+        judge_stream(window, context, start=start)
     elif window.size - start != size:
-        findings.add("npy-invalid", at(place, f"byte {start}"), f"{size} bytes of items were expected, but {window.size - start} are there")
+        context.say("npy-invalid", f"byte {start}", f"{size} bytes of items were expected, but {window.size - start} are there")
+    return "npy"
+
+
+def _judge_behind(window: Window, context: Context) -> None:
+    """Look for a pickle behind a header that is not understood here: NumPy may read it all the same."""
+    lead = window.read(0, len(MAGIC) + 6)
+    width = _LENGTH_SIZES.get(lead[6], 4) if len(lead) > 6 else 4  # noqa: PLR2004
+    start = 8 + width + int.from_bytes(lead[8 : 8 + width], "little")
+    own = Findings()
+    if start < window.size and judge_stream(window, context.aside(own), start=start).acted:
+        context.findings.extend(own)
 
 
 def _read_header(window: Window) -> tuple[int, bool, int]:

@@ -11,11 +11,12 @@ from typing import Final
 import attrs
 
 from lifeseal.errors import FormatError
-from lifeseal.serialization._values import DATA, LONG_TEXT, NONE, NUMBER, Value
+from lifeseal.serialization._values import DATA, LONG_TEXT, NONE, NUMBER, Blob, Value
 from lifeseal.serialization._window import Cursor
 
 HIGHEST_PROTOCOL: Final = 5
 _MAX_TEXT = 1 << 12
+_MIN_BLOB = 1 << 8
 _MAX_LINE = 1 << 16
 _MAX_INT_BYTES = 16
 _MAX_INDEX_DIGITS = 20
@@ -82,8 +83,10 @@ def _signed(size: int) -> Callable[[Cursor], int]:
 
 def _skipped(length: Callable[[Cursor], int]) -> Callable[[Cursor], Value]:
     def read(cursor: Cursor) -> Value:
-        cursor.skip(_not_negative(cursor, length(cursor)))
-        return DATA
+        size = _not_negative(cursor, length(cursor))
+        start = cursor.offset
+        cursor.skip(size)
+        return DATA if size < _MIN_BLOB else Blob(start, size)
 
     return read
 
@@ -91,10 +94,10 @@ def _skipped(length: Callable[[Cursor], int]) -> Callable[[Cursor], Value]:
 def _text(length: Callable[[Cursor], int], errors: str) -> Callable[[Cursor], Value]:
     def read(cursor: Cursor) -> Value:
         size = _not_negative(cursor, length(cursor))
+        start = cursor.offset
         if size > _MAX_TEXT:
             cursor.skip(size)
-            return LONG_TEXT
-        start = cursor.offset
+            return Blob(start, size, text=True)
         return _decoded(cursor.take(size), "utf-8", errors, start)
 
     return read

@@ -110,6 +110,12 @@ class ScanReport:
         """The findings of the file that decides."""
         return self.files[self.decides].findings
 
+    def to_sarif(self) -> dict[str, object]:
+        """Return it as a SARIF 2.1.0 log; each rule carries the provisions that a scan serves."""
+        from lifeseal.serialization._sarif import to_sarif
+
+        return to_sarif(self.files)
+
     def to_json(self) -> dict[str, object]:
         """Return it as a JSON object: the files, the verdict, and the file that decides."""
         document: dict[str, object] = {

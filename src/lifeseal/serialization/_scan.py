@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scan of a file or a folder."""
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from lifeseal._io import DiskSource, Reader, StrPath, new_hasher, read_through
-from lifeseal.errors import FormatError, LifesealError
+import attrs
+
+from lifeseal._io import Buffer, DiskSource, Reader, StrPath, new_hasher, read_whole
+from lifeseal.errors import FormatError, LifesealError, UnsafeError
 from lifeseal.principles import implements, note
 from lifeseal.serialization._beside import Folder, Reference, with_neighbours
 from lifeseal.serialization._names import disagrees
-from lifeseal.serialization._report import FileReport, ScanReport
-from lifeseal.serialization._rules import Findings
+from lifeseal.serialization._report import FileReport, Finding, ScanReport, Verdict, worst
+from lifeseal.serialization._rules import RULES, Findings, shown
+from lifeseal.serialization._window import BytesWindow, FileWindow, RecordedWindow, Window
 
 Found: TypeAlias = tuple[FileReport, Mapping[Reference, int]]
 
-_BUFFER = 1 << 20
+MAX_READ = 64 << 30
 _FULL_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -97,27 +101,107 @@ def _report_entry(source: Folder, name: str, fault: str, allow: frozenset[str], 
     return FileReport(path=name, format="unknown", verdict=findings.verdict, findings=findings.listed()), {}
 
 
+@implements(
+    "7.1",
+    evidences=("2.4", "9.1"),
+    limits="What a loader does with the bytes afterwards is its own affair; give it these bytes and not the path.",
+)
+def scan_bytes(data: Buffer, *, allow: Iterable[str] = (), digest: bool = False) -> FileReport:
+    """Judge bytes that are in memory, so that the very same can be handed to a loader.
+
+    Args:
+        data: The content of one file.
+        allow: As for `scan`.
+        digest: Also take the sha256.
+
+    Returns:
+        The report, without a path.
+
+    Raises:
+        TypeError: ``allow`` is one string.
+        ValueError: ``allow`` holds what is no full name.
+    """
+    report = _alone(*_report_window(BytesWindow(bytes(data)), "", _checked(allow)))
+    note(verdict=report.verdict.value, format=report.format, findings=len(report.findings))
+    return attrs.evolve(report, digest=hashlib.sha256(data).digest()) if digest else report
+
+
+@implements(
+    "7.1",
+    evidences=("2.4", "9.1"),
+    limits="Safe means that the loader of the format runs no code of the file's own; whoever made the file is not checked.",
+)
+def read_safe(path: StrPath, *, allow: Iterable[str] = (), max_size: int = MAX_READ) -> bytes:
+    """Read a file into memory, judge these bytes, and return them only if they are safe.
+
+    Give the bytes to a loader (``torch.load(io.BytesIO(data))``): what is loaded is what was judged, whatever becomes of the path.
+
+    Args:
+        path: A file; a link to one is followed.
+        allow: As for `scan`; a file that uses one of these is returned too.
+        max_size: Bytes at most.
+
+    Returns:
+        The content.
+
+    Raises:
+        FormatError: It is not a regular file.
+        LimitError: It is larger than ``max_size``.
+        OSError: It cannot be read.
+        TypeError: ``allow`` is one string.
+        UnsafeError: It is not safe; the message has the worst finding.
+        ValueError: ``allow`` holds what is no full name.
+    """
+    allowed = _checked(allow)
+    target = Path(os.path.realpath(path, strict=True))
+    with DiskSource(target) as source:
+        if source.is_folder:
+            raise FormatError(os.fspath(path), "a file was expected, not a folder")
+        with source.open(source.name) as reader:
+            data = read_whole(reader, where=os.fspath(path), limit=max_size)
+    report = _alone(*_report_window(BytesWindow(data), Path(path).name, allowed))
+    note(verdict=report.verdict.value, format=report.format, findings=len(report.findings))
+    faults = [finding for finding in report.findings if RULES[finding.rule].verdict is not Verdict.SAFE]
+    if any(finding.rule != "pickle-allowed" for finding in faults):
+        badly = max(faults, key=lambda finding: RULES[finding.rule].verdict.badness)
+        raise UnsafeError(f"{os.fspath(path)} is {report.verdict.value}: {badly.place or 'whole file'}: {badly.message}")
+    return data
+
+
+def _alone(report: FileReport, references: Mapping[Reference, int]) -> FileReport:
+    """Note what a loader would read beside bytes of which no folder is known."""
+    more = tuple(
+        Finding(rule="external-reference", place=repr(shown(reference.name)), message="is read beside it and was not scanned")
+        for reference in references
+    )
+    return attrs.evolve(report, findings=report.findings + more)
+
+
 def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool) -> Found:
-    from lifeseal.serialization._judge import judge_file
+    window = RecordedWindow(reader) if digest else FileWindow(reader)
+    report, references = _report_window(window, name, allow)
+    promised = disagrees(name, report.format)
+    if promised:
+        told = Finding(rule="name", place="", message=f"is named .{promised}, but its bytes are {report.format}")
+        report = attrs.evolve(report, findings=(*report.findings, told))
+    faults = []
+    if reader.readinto(memoryview(bytearray(1)), reader.size):
+        faults.append("the file holds more than its size says; special files are not scanned")
+    found = window.digest() if isinstance(window, RecordedWindow) else None
+    if isinstance(window, RecordedWindow) and window.changed:
+        faults.append("the file changed while it was scanned")
+    if not faults:
+        return attrs.evolve(report, digest=found), references
+    more = tuple(Finding(rule="not-read", place="", message=fault) for fault in faults)
+    return attrs.evolve(report, findings=report.findings + more, verdict=worst(report.verdict, Verdict.UNREADABLE)), references
+
+
+def _report_window(window: Window, name: str, allow: frozenset[str]) -> Found:
+    from lifeseal.serialization._judge import judge_window
 
     findings = Findings()
-    before = _digest(reader, name) if digest else None
-    found, references = judge_file(reader, findings, allow=allow)
-    promised = disagrees(name, found)
-    if promised:
-        findings.add("name", "", f"is named .{promised}, but its bytes are {found}")
-    if reader.readinto(memoryview(bytearray(1)), reader.size):
-        findings.add("not-read", "", "the file holds more than its size says; special files are not scanned")
-    if digest and _digest(reader, name) != before:
-        before = None
-        findings.add("not-read", "", "the file changed while it was scanned")
-    return FileReport(path=name, format=found, verdict=findings.verdict, findings=findings.listed(), digest=before), references
-
-
-def _digest(reader: Reader, name: str) -> bytes:
-    hasher = new_hasher("sha256")
-    read_through(reader, name, memoryview(bytearray(_BUFFER)), hasher.update)
-    return hasher.digest()
+    found, references = judge_window(window, findings, allow=allow)
+    return FileReport(path=name, format=found, verdict=findings.verdict, findings=findings.listed()), references
 
 
 def _joined(files: tuple[FileReport, ...]) -> bytes | None:

@@ -1,30 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The symbolic pickle machine: it follows every opcode's effect on stack and memo, imports nothing and calls nothing.
-
-Source: CPython 3.11 ``Modules/_pickle.c``: the same stack, marks and memo, so that a value is found where the C unpickler finds it.
-"""
+"""The symbolic pickle machine: it follows every opcode's effect, imports nothing and calls nothing."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from lifeseal.errors import FormatError, LimitError
-from lifeseal.serialization._allow import STORAGE_SIZES, plain_state, resolve
-from lifeseal.serialization._budget import MAX_CELLS, Budget
-from lifeseal.serialization._by_design import is_class_like, may_be_called, words_for
+from lifeseal.serialization._allow import STORAGE_SIZES, resolve
+from lifeseal.serialization._arrays import WRAPPER, skip_array
+from lifeseal.serialization._by_design import may_be_called, words_for
+from lifeseal.serialization._checks import plain_state
+from lifeseal.serialization._context import Context
 from lifeseal.serialization._dtypes import Dtype
-from lifeseal.serialization._pickle import StricterError, opcodes
-from lifeseal.serialization._rules import Findings, at, shown
+from lifeseal.serialization._nested import judge_nested
+from lifeseal.serialization._pickle import OPCODES, StricterError, opcodes
+from lifeseal.serialization._rules import shown
+from lifeseal.serialization._stack import MAX_STACK, Memo, StackMachine
 from lifeseal.serialization._values import (
-    DATA,
-    LIST,
     LONG_TEXT,
     NONE,
-    SET,
     STORAGE,
     TRUSTED,
     UNKNOWN,
-    Dict,
+    Blob,
     Global,
     Made,
     Mark,
@@ -35,67 +33,51 @@ from lifeseal.serialization._values import (
 from lifeseal.serialization._window import Cursor
 from lifeseal.serialization._words import described, full
 
-MAX_STACK: Final = 1 << 20
-MAX_MEMO: Final = 1 << 20
 MAX_GLOBALS: Final = 1 << 12
 _MAX_STORAGES: Final = 1 << 18
 _PERSISTENT_PARTS: Final = 5
-_SPACES: Final = re.compile(r"\s")
+_MODULE_PARTS: Final = 4
+_IMPORTABLE: Final = re.compile(r"\S+")
+_PLAIN_MODULE: Final = re.compile(r"[^\W\d][^\W]*")
+_ACT_ON_IMPORT: Final = frozenset({"__hello__", "__phello__", "antigravity", "this"})
+_LOAD_FROM_BYTES: Final = ("torch.storage", "_load_from_bytes")
 
 
-class Machine:
+class Machine(StackMachine):
     """Follows one pickle.
 
     Args:
-        findings: Where findings go.
-        place: What to call the stream in findings.
-        allow: Full names of globals that the caller trusts.
-        budget: Work left for the file.
+        context: Where findings go, and whom the caller trusts.
+        cursor: Stands at the first opcode; afterwards behind STOP.
         memo: What an earlier pickle of the same unpickler left; by default empty.
         keeps_storages: The loader gives PyTorch's persistent ids a meaning.
 
     Attributes:
         acted: Something not known to be harmless would have run.
         imported: A global was named that an import could find: no text does so by chance.
-        begun: Offset of the last opcode that was read in full.
-        result: The symbolic value on top of the stack at STOP.
+        unknown: Such a global is not known to be harmless.
+        runs_on_import: Such an import alone could run something.
         storages: For each of PyTorch's persistent ids: key to size in bytes.
+        forks: Copies that go on where a plain unpickler would, while joblib's reads an array.
+        is_joblib: It holds arrays as joblib writes them.
     """
 
-    def __init__(
-        self,
-        findings: Findings,
-        *,
-        place: str,
-        allow: frozenset[str],
-        budget: Budget,
-        memo: dict[int, Value] | None = None,
-        keeps_storages: bool = False,
-    ) -> None:
+    def __init__(self, context: Context, cursor: Cursor, *, memo: Memo | None = None, keeps_storages: bool = False) -> None:
+        super().__init__(context.place, context.budget, memo)
         self.acted = False
         self.imported = False
-        self.begun = 0
-        self.result: Value = DATA
+        self.unknown = False
+        self.runs_on_import = False
+        self.is_joblib = False
         self.storages: dict[str, int] = {}
-        self.memo: dict[int, Value] = {} if memo is None else memo
-        self._findings = findings
-        self._place = place
-        self._allow = allow
-        self._budget = budget
+        self.forks: list[Machine] = []
+        self.cursor = cursor
+        self._context = context
         self._keeps_storages = keeps_storages
-        self._stack: list[Value] = []
-        self._marks: list[int] = []
-        self._fence = 0
         self._globals: dict[tuple[str, str], Global] = {}
-        self._handlers: dict[str, Callable[[Value], None]] = {
-            name[4:].upper(): getattr(self, name) for name in dir(type(self)) if name.startswith("_op_")
-        }
 
-    def run(self, cursor: Cursor) -> None:
+    def run(self) -> None:
         """Follow one pickle to its STOP.
-
-        Args:
-            cursor: Stands at its first opcode; afterwards behind its STOP.
 
         Raises:
             FormatError: The unpickler would have stopped with an error here.
@@ -103,10 +85,10 @@ class Machine:
         """
         stack = self._stack
         budget = self._budget
-        handlers = self._handlers
+        cursor = self.cursor
         for opcode, argument, offset in opcodes(cursor):
             if (cost := cursor.cost) or budget.opcodes <= 0:
-                budget.spend(cost + 1, self._place)
+                budget.spend(cost + 1, self._where)
                 cursor.cost = 0
             else:
                 budget.opcodes -= 1
@@ -114,189 +96,59 @@ class Machine:
             if opcode.pushes:
                 stack.append(argument)
             else:
-                handlers[opcode.name](argument)
+                HANDLERS[opcode.name](self, argument)
             if len(stack) > MAX_STACK or len(self._marks) > MAX_STACK:
-                raise LimitError(self._place or "pickle", limit=MAX_STACK, seen=len(stack), unit="values on the stack")
+                raise LimitError(self._where, limit=MAX_STACK, seen=len(stack), unit="values on the stack")
 
-    # The stack. A mark is a fence that nothing but the opcodes that take a mark pops across.
+    def redirect(self, context: Context) -> None:
+        """Send findings elsewhere."""
+        self._context = context
 
-    def _pop(self) -> Value:
-        if len(self._stack) <= self._fence:
-            raise FormatError(f"byte {self.begun}", "the stack is empty")
-        return self._stack.pop()
+    def _fork(self) -> "list[Machine]":
+        """Return a copy that goes on behind the last opcode as a plain unpickler would; none where that could not."""
+        window, offset = self.cursor.window, self.cursor.offset
+        if window.read(offset, 1) not in _CODES:
+            return []
+        self._budget.forks -= 1
+        self._budget.spend(len(self._stack) + len(self.memo), self._where)
+        if self._budget.forks < 0:
+            raise StricterError(f"byte {offset}", "more arrays than can be read in two ways")
+        other = Machine(self._context, Cursor(window, offset), keeps_storages=self._keeps_storages)
+        self._hand_on(other)
+        return [other]
 
-    def _top(self) -> Value:
-        if len(self._stack) <= self._fence:
-            raise FormatError(f"byte {self.begun}", "the stack is empty")
-        return self._stack[-1]
-
-    def _pop_mark(self) -> list[Value]:
-        if not self._marks:
-            raise FormatError(f"byte {self.begun}", "no mark is set")
-        start = self._marks.pop()
-        self._fence = self._marks[-1] if self._marks else 0
-        items = self._stack[start:]
-        del self._stack[start:]
-        return items
-
-    def _push_tuple(self, items: list[Value]) -> None:
-        self._budget.cells -= len(items) + 1
-        if self._budget.cells < 0:
-            raise LimitError(self._place or "pickle", limit=MAX_CELLS, seen=MAX_CELLS + 1, unit="items of tuples")
-        self._stack.append(tuple(items))
-
-    def _op_mark(self, _: Value) -> None:
-        self._fence = len(self._stack)
-        self._marks.append(self._fence)
-
-    def _op_stop(self, _: Value) -> None:
-        self.result = self._pop()
-
-    def _op_pop(self, _: Value) -> None:
-        if self._marks and self._fence == len(self._stack):
-            self._pop_mark()
-        else:
-            self._pop()
-
-    def _op_pop_mark(self, _: Value) -> None:
-        self._pop_mark()
-
-    def _op_dup(self, _: Value) -> None:
-        self._stack.append(self._top())
-
-    def _op_proto(self, _: Value) -> None:
-        pass
-
-    _op_frame = _op_proto
-
-    # The memo.
-
-    def _op_put(self, argument: Value) -> None:
-        value = self._top()
-        if isinstance(argument, int):
-            self.memo[argument] = value
-        if len(self.memo) > MAX_MEMO:
-            raise LimitError(self._place or "pickle", limit=MAX_MEMO, seen=len(self.memo), unit="entries in the memo")
-
-    def _op_memoize(self, _: Value) -> None:
-        self._op_put(len(self.memo))
-
-    def _op_get(self, argument: Value) -> None:
-        if not isinstance(argument, int) or argument not in self.memo:
-            raise FormatError(f"byte {self.begun}", "an entry of the memo that was never stored")
-        self._stack.append(self.memo[argument])
-
-    # Containers.
-
-    def _op_empty_list(self, _: Value) -> None:
-        self._stack.append(LIST)
-
-    def _op_list(self, _: Value) -> None:
-        self._pop_mark()
-        self._stack.append(LIST)
-
-    def _op_empty_tuple(self, _: Value) -> None:
-        self._stack.append(())
-
-    def _op_tuple(self, _: Value) -> None:
-        self._push_tuple(self._pop_mark())
-
-    def _op_tuple1(self, _: Value) -> None:
-        self._push_tuple([self._pop()])
-
-    def _op_tuple2(self, _: Value) -> None:
-        second, first = self._pop(), self._pop()
-        self._push_tuple([first, second])
-
-    def _op_tuple3(self, _: Value) -> None:
-        third, second, first = self._pop(), self._pop(), self._pop()
-        self._push_tuple([first, second, third])
-
-    def _op_empty_set(self, _: Value) -> None:
-        self._stack.append(SET)
-
-    def _op_frozenset(self, _: Value) -> None:
-        self._pop_mark()
-        self._stack.append(DATA)
-
-    def _op_empty_dict(self, _: Value) -> None:
-        self._stack.append(Dict())
-
-    def _op_dict(self, _: Value) -> None:
-        items = self._pop_mark()
-        self._stack.append(Dict())
-        self._set_items(items)
-
-    def _op_append(self, _: Value) -> None:
-        self._pop()
-        self._change(self._top(), LIST, Takes.APPEND, "append")
-
-    def _op_appends(self, _: Value) -> None:
-        if self._pop_mark():
-            self._change(self._top(), LIST, Takes.APPEND, "append")
-
-    def _op_additems(self, _: Value) -> None:
-        if self._pop_mark():
-            self._change(self._top(), SET, Takes.ADD, "add")
-
-    def _op_setitem(self, _: Value) -> None:
-        value, key = self._pop(), self._pop()
-        self._set_items([key, value])
-
-    def _op_setitems(self, _: Value) -> None:
-        self._set_items(self._pop_mark())
-
-    def _set_items(self, items: list[Value]) -> None:
-        target = self._top()
-        if len(items) % 2:
-            raise FormatError(f"byte {self.begun}", "a key without a value")
-        if isinstance(target, Dict):
-            if items and target.frozen:
-                self._say("pickle-state", "would change the fields of a NumPy type that is in use")
-            for key, value in zip(items[::2], items[1::2], strict=True):
-                target.add(key, value)
-        elif items:
-            self._change(target, None, Takes.ITEMS, "set items of")
-
-    def _change(self, target: Value, plain: Mark | None, takes: Takes, verb: str) -> None:
-        if target is plain or target is UNKNOWN or target is TRUSTED:
-            return
-        if isinstance(target, Made) and takes in target.takes:
-            return
-        self._say("pickle-state", f"would {verb} {described(target)}, which runs a method of it")
-
-    # Globals, calls and objects.
+    # Globals.
 
     def _op_global(self, argument: Value) -> None:
         module, name = argument if isinstance(argument, tuple) else (LONG_TEXT, LONG_TEXT)
-        self._note_import(module)
         self._stack.append(self._named(module, name))
 
     def _op_stack_global(self, _: Value) -> None:
         name, module = self._pop(), self._pop()
-        self.imported = True
         self._stack.append(self._named(module, name))
 
-    def _note_import(self, module: Value) -> None:
-        """Note what the two lines of a global say; in prose the first one holds spaces."""
-        if not isinstance(module, str) or _SPACES.search(module) is None:
-            self.imported = True
-
     def _named(self, module: Value, name: Value) -> Value:
+        # In prose the first line of what looks like a global holds spaces, and no import finds that.
+        importable = not isinstance(module, str) or _IMPORTABLE.fullmatch(module) is not None
+        self.imported = self.imported or importable
         if not isinstance(module, str) or not isinstance(name, str):
+            if not all(map(_may_be_text, (module, name))):
+                raise FormatError(f"byte {self.begun}", "the names of a module and of something in it were expected")
             self.acted = True
             self._say("pickle-name", "imports something whose name is computed or too long to read")
             return UNKNOWN
         found = self._globals.get((module, name))
         if found is None:
             if len(self._globals) >= MAX_GLOBALS:
-                raise LimitError(self._place or "pickle", limit=MAX_GLOBALS, seen=MAX_GLOBALS + 1, unit="globals")
-            found = self._globals[module, name] = resolve(module, name, self._allow)
-            self._judge_reference(found)
+                raise LimitError(self._where, limit=MAX_GLOBALS, seen=MAX_GLOBALS + 1, unit="globals")
+            found = self._globals[module, name] = resolve(module, name, self._context.allow)
+            self._judge_reference(found, importable=importable)
         return found
 
-    def _judge_reference(self, found: Global) -> None:
-        self.acted = self.acted or (found.standing is Standing.UNKNOWN and self.imported)
+    def _judge_reference(self, found: Global, *, importable: bool) -> None:
+        if found.standing is Standing.UNKNOWN and importable:
+            self.unknown = True
+            self.runs_on_import = self.runs_on_import or not _PLAIN_MODULE.fullmatch(found.module) or found.module in _ACT_ON_IMPORT
         if found.standing is Standing.UNKNOWN and "." in found.name:
             self._say("pickle-name", f"imports {full(found)} by a dotted name, which walks through other objects")
         elif found.standing is Standing.UNKNOWN:
@@ -306,6 +158,12 @@ class Machine:
         elif found.standing is Standing.ALLOWED:
             self._say("pickle-allowed", f"uses {full(found)}, which was allowed")
 
+    def _op_ext(self, _: Value) -> None:
+        self._say("pickle-extension", "imports by an extension code; what it names is not in the file")
+        self._stack.append(UNKNOWN)
+
+    # Calls and objects.
+
     def _op_reduce(self, _: Value) -> None:
         arguments, function = self._pop(), self._pop()
         self._stack.append(self._call(function, arguments))
@@ -313,7 +171,6 @@ class Machine:
     def _op_inst(self, argument: Value) -> None:
         module, name = argument if isinstance(argument, tuple) else (LONG_TEXT, LONG_TEXT)
         arguments = tuple(self._pop_mark())
-        self._note_import(module)
         self._stack.append(self._call(self._named(module, name), arguments))
 
     def _op_obj(self, _: Value) -> None:
@@ -341,13 +198,17 @@ class Machine:
             return self._reconstruct(arguments)
         if function.standing is Standing.ALLOWED or (function.standing is Standing.BY_DESIGN and may_be_called(*function.path)):
             return TRUSTED
-        if function.harmless is not None and function.harmless.make is not None and isinstance(arguments, tuple):
-            made = function.harmless.make(function, arguments)
-            return self._refuse_use(function, "calls") if made is None else made
+        made = self._make(function, arguments) if isinstance(arguments, tuple) else None
+        return self._refuse_use(function, "calls") if made is None else made
+
+    def _make(self, function: Global, arguments: tuple[Value, ...]) -> Value | None:
+        """Follow a call that is harmless with these arguments; None for any other."""
+        if function.path == _LOAD_FROM_BYTES:
+            return function.made if judge_nested(arguments, self.cursor.window, self._context, self.begun) else None
+        if function.harmless is not None and function.harmless.make is not None:
+            return function.harmless.make(function, arguments)
         check = function.harmless.call if function.harmless is not None else None
-        if check is not None and isinstance(arguments, tuple) and check(arguments):
-            return function.made
-        return self._refuse_use(function, "calls")
+        return function.made if check is not None and check(arguments) else None
 
     def _reconstruct(self, arguments: Value) -> Value:
         if isinstance(arguments, tuple) and len(arguments) == 3 and _is_object(arguments[1]) and arguments[2] is NONE:  # noqa: PLR2004
@@ -361,7 +222,7 @@ class Machine:
             self.acted = self.acted or kind is UNKNOWN or kind is TRUSTED
             self._say("pickle-call", f"makes an object of {described(kind)}")
             return UNKNOWN
-        if kind.standing is Standing.ALLOWED or (kind.standing is Standing.BY_DESIGN and is_class_like(kind.name)):
+        if kind.standing in {Standing.ALLOWED, Standing.BY_DESIGN}:
             return TRUSTED
         check = kind.harmless.new if kind.harmless is not None else None
         if check is not None and isinstance(arguments, tuple) and check(arguments):
@@ -374,11 +235,26 @@ class Machine:
         self._say("pickle-call", f"{verb} {full(found)}, which {known}")
         return UNKNOWN
 
+    # Changes of objects.
+
+    def _change(self, target: Value, plain: Mark | None, takes: Takes, verb: str) -> None:
+        if target is plain or target is UNKNOWN or target is TRUSTED:
+            return
+        if isinstance(target, Made) and takes in target.takes:
+            return
+        self._refuse_change(f"would {verb} {described(target)}, which runs a method of it")
+
+    def _refuse_change(self, message: str) -> None:
+        self._say("pickle-state", message)
+
     def _op_build(self, _: Value) -> None:
         state, target = self._pop(), self._top()
         if target is TRUSTED or target is UNKNOWN:
             return
         if isinstance(target, Made):
+            if target.source.path == WRAPPER:
+                self._read_array(state)
+                return
             if isinstance(target, Dtype) and target.set_state(state):
                 return
             accepts = target.source.harmless.state if target.source.harmless is not None else None
@@ -389,10 +265,22 @@ class Machine:
         self.acted = self.acted or isinstance(target, Global | Made)
         self._say("pickle-state", f"sets the state of {described(target)} in a way that is not known to be harmless")
 
-    def _op_ext(self, _: Value) -> None:
-        self.imported = True
-        self._say("pickle-extension", "imports by an extension code; what it names is not in the file")
-        self._stack.append(UNKNOWN)
+    def _read_array(self, state: Value) -> None:
+        """Step over an array as joblib's unpickler does; a plain one would go on with its bytes as opcodes."""
+        self.is_joblib = True
+        other = self._fork()
+        if skip_array(state, self.cursor):
+            self.forks += other
+        else:
+            self._say("joblib-objects", "an array of objects, which joblib reads as a pickle of its own and others as part of this one")
+            inner = Machine(self._context, self.cursor)
+            try:
+                inner.run()
+            finally:
+                self.acted, self.unknown = self.acted or inner.acted, self.unknown or inner.unknown
+                self.forks += inner.forks
+        self._pop()
+        self._stack.append(resolve("numpy", "ndarray", frozenset()).made)
 
     # Persistent ids and buffers.
 
@@ -403,20 +291,18 @@ class Machine:
         self._stack.append(self._persistent(self._pop()))
 
     def _persistent(self, identity: Value) -> Value:
-        if self._keeps_storages and isinstance(identity, tuple) and len(identity) in {_PERSISTENT_PARTS, _PERSISTENT_PARTS + 1}:
-            word, kind, key, _, count = identity[:_PERSISTENT_PARTS]
-            viewed = len(identity) == _PERSISTENT_PARTS or identity[-1] is NONE or isinstance(identity[-1], tuple)
-            size = STORAGE_SIZES.get(kind.name) if isinstance(kind, Global) and kind.module in {"torch", "torch.storage"} else None
-            if (
-                isinstance(word, str)
-                and word == "storage"
-                and size is not None
-                and isinstance(key, str)
-                and isinstance(count, int)
-                and count >= 0
-                and viewed
-            ):
-                return self._storage(key, count * size)
+        if self._keeps_storages and type(identity) is int:
+            return STORAGE  # in the oldest files, a storage or tensor by its number
+        if self._keeps_storages and isinstance(identity, tuple):
+            if len(identity) == _MODULE_PARTS and _is_word(identity[0], "module") and isinstance(identity[1], Global):
+                return identity[1]
+            if len(identity) in {_PERSISTENT_PARTS, _PERSISTENT_PARTS + 1}:
+                word, kind, key, _, count = identity[:_PERSISTENT_PARTS]
+                viewed = len(identity) == _PERSISTENT_PARTS or identity[-1] is NONE or isinstance(identity[-1], tuple)
+                size = STORAGE_SIZES.get(kind.name) if isinstance(kind, Global) and kind.module in {"torch", "torch.storage"} else None
+                good = _is_word(word, "storage") and isinstance(key, str) and isinstance(count, int) and count >= 0 and viewed
+                if good and size is not None and isinstance(key, str) and isinstance(count, int):
+                    return self._storage(key, count * size)
         self._say("pickle-persistent-id", "a persistent id that PyTorch does not write here; what it stands for is not in the file")
         return UNKNOWN
 
@@ -424,7 +310,7 @@ class Machine:
         if self.storages.setdefault(key, size) != size:
             self._say("torch-storage", f"storage {shown(key)!r} is used with two sizes")
         if len(self.storages) > _MAX_STORAGES:
-            raise LimitError(self._place or "pickle", limit=_MAX_STORAGES, seen=len(self.storages), unit="storages")
+            raise LimitError(self._where, limit=_MAX_STORAGES, seen=len(self.storages), unit="storages")
         return STORAGE
 
     def _op_next_buffer(self, _: Value) -> None:
@@ -434,8 +320,22 @@ class Machine:
         self._top()
 
     def _say(self, rule: str, message: str) -> None:
-        self._findings.add(rule, at(self._place, f"byte {self.begun}"), message)
+        self._context.say(rule, f"byte {self.begun}", message)
 
 
 def _is_object(value: Value) -> bool:
     return isinstance(value, Global) and value.path == ("builtins", "object")
+
+
+def _may_be_text(value: Value) -> bool:
+    return isinstance(value, str) or value is LONG_TEXT or value is UNKNOWN or value is TRUSTED or (isinstance(value, Blob) and value.text)
+
+
+def _is_word(value: Value, word: str) -> bool:
+    return isinstance(value, str) and value == word
+
+
+HANDLERS: Final[Mapping[str, Callable[[Machine, Value], None]]] = {
+    name[4:].upper(): getattr(Machine, name) for name in dir(Machine) if name.startswith("_op_")
+}
+_CODES: Final = frozenset(bytes([code]) for code in OPCODES)

@@ -1,111 +1,92 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain data: text, and JSON with the few fields by which a configuration names code."""
+"""Text: its encoding, and what a loader of configurations, templates or sources would find in it."""
 
 import codecs
 import re
+from collections.abc import Iterator
 from typing import Final
 
-from lifeseal._io import loads
-from lifeseal.errors import FormatError, LimitError
+from lifeseal.errors import LimitError
+from lifeseal.serialization._config import judge_json
 from lifeseal.serialization._context import Context
-from lifeseal.serialization._keras import judge_keras
 from lifeseal.serialization._markup import judge_markup, markup_of
-from lifeseal.serialization._rules import Findings, at
-from lifeseal.serialization._skops import judge_skops
+from lifeseal.serialization._source_code import judge_source
+from lifeseal.serialization._template import judge_template
 from lifeseal.serialization._window import Window, chunks
+from lifeseal.serialization._yaml import judge_yaml
 
+_MAX_TEXT: Final = 1 << 30
 _PIECE: Final = 4 << 20
 _OVERLAP: Final = 1 << 14
-_MAX_ESCAPES: Final = 1 << 19
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_NAMES_CODE: Final = ("auto_map", "auto_mapping", "custom_pipelines", "_target_", "py/object", "py/reduce", "__reduce__")
-_NAMES: Final = frozenset(_NAMES_CODE)
-_SAID: Final = re.compile(r'"(' + "|".join(map(re.escape, _NAMES_CODE)) + r')"\s*:\s*(?!null)')
-_KERAS: Final = re.compile(r'"class_name"\s*:')
-_ESCAPED: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
+_MARKS: Final = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_CONTROL: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
+_HIGH: Final = bytes(range(128, 256))
+_JSON: Final = re.compile(r"\ufeff?\s*(?:\{\s*[\"}]|\[\s*[\[\]{\"\d.tfn-])")
+_MOST_HIGH: Final = 10  # one letter in so many is beyond ASCII in a text of an older encoding
 
 
-def is_text(window: Window) -> bool:
-    """Tell whether all of it is UTF-8 without NUL."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def encoding_of(window: Window) -> str:
+    """Return the encoding in which all of it is text, or nothing.
+
+    Raises:
+        LimitError: It is a text of more than a gibibyte.
+    """
+    head = window.read(0, 4)
+    encoding = next((name for mark, name in _MARKS.items() if head.startswith(mark)), "utf-8")
+    if _decodes(window, encoding):
+        return encoding
+    return "latin-1" if encoding == "utf-8" and _is_latin(window) else ""
+
+
+def _decodes(window: Window, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    done = 0
     try:
         for piece in chunks(window):
-            if b"\0" in piece:
+            if (b"\0" in piece) if encoding == "utf-8" else ("\0" in decoder.decode(piece)):
                 return False
-            decoder.decode(piece)
+            if encoding == "utf-8":
+                decoder.decode(piece)
+            done += len(piece)
+            if done > _MAX_TEXT:
+                raise LimitError("text", limit=_MAX_TEXT, seen=window.size)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
 
 
-def judge_text(window: Window, context: Context) -> str:
-    """Judge text; returns its format, ``json`` or ``text``."""
-    findings, place, budget = context.findings, context.place, context.budget
-    if _first(window) not in {b"{", b"["}:
-        return _judge_markup(window, context) or "text"
-    if window.size > budget.text:
-        findings.add("limit", place, f"more than {budget.text} bytes of what could be JSON")
-        return "text"
-    data = window.read(0, window.size)
-    try:
-        values = budget.spend_json(data)
-        document = loads(data, where=place or "document", max_bytes=len(data), max_items=values, floats=True)
-    except LimitError as error:
-        findings.add("limit", place, str(error))
-        _judge_loosely(data.decode("utf-8"), findings, place)
-        return "text"
-    except (FormatError, RecursionError):
-        _judge_loosely(data.decode("utf-8"), findings, place)
-        return "text"
-    _judge_fields(document, context)
-    return "json"
+def _is_latin(window: Window) -> bool:
+    high = 0
+    for piece in chunks(window):
+        if len(piece.translate(None, _CONTROL)) < len(piece):
+            return False
+        high += len(piece) - len(piece.translate(None, _HIGH))
+    return high * _MOST_HIGH <= window.size
 
 
-def _judge_markup(window: Window, context: Context) -> str:
-    found = markup = ""
-    for start in range(0, window.size, _PIECE):
-        text = window.read(max(0, start - _OVERLAP), _PIECE + _OVERLAP).decode("utf-8", "replace")
-        markup = markup or markup_of(text)
-        if not markup and text.strip():
-            break
-        found = found or judge_markup(markup, text, context)
+def judge_text(window: Window, encoding: str, context: Context) -> str:
+    """Judge text; returns its format, ``json``, ``python``, ``text`` or one of markup."""
+    found, markup = "text", ""
+    whole = window.size <= _PIECE
+    for number, text in enumerate(_pieces(window, encoding)):
+        if number == 0 and _JSON.match(text):
+            found = "json"
+        if found != "json" or not judge_json(text, context, whole=whole):
+            judge_template(text, context)
+            if judge_source(text, context, whole=whole):
+                found = "python"
+            markup = markup or markup_of(text)
+            found = judge_markup(markup, text, context) or found if markup else found
+        judge_yaml(text, context)
     return found
 
 
-def _first(window: Window) -> bytes:
-    """Return the first byte that is no space."""
-    for number, piece in enumerate(chunks(window)):
-        stripped = (piece.removeprefix(_BYTE_ORDER_MARK) if number == 0 else piece).lstrip()
-        if stripped:
-            return stripped[:1]
-    return b""
-
-
-def _judge_fields(document: object, context: Context) -> None:
-    pending = [document]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            for name in () if _NAMES.isdisjoint(value) else _NAMES_CODE:
-                if value.get(name) and not (name == "__reduce__" and "__loader__" in value):
-                    context.say("json-code", repr(name), f"field {name!r} names code that a loader imports or fetches")
-            if "class_name" in value:
-                judge_keras(value.items(), context)
-            if "__loader__" in value:
-                judge_skops(value.items(), context)
-            pending.extend(value.values())
-        elif isinstance(value, list):
-            pending.extend(value)
-
-
-def _judge_loosely(text: str, findings: Findings, place: str) -> None:
-    """Look for the same fields in what a more tolerant reader would still take for JSON."""
-    if text.count("\\u00") > _MAX_ESCAPES:
-        findings.add("limit", place, f"more than {_MAX_ESCAPES} escapes in what could be JSON")
-        return
-    text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
-    for match in _SAID.finditer(text):
-        findings.add("json-code", at(place, repr(match[1])), f"field {match[1]!r} names code that a loader imports or fetches")
-    if _KERAS.search(text) and '"config"' in text:
-        findings.add("keras-config", at(place, "'class_name'"), "a Keras configuration that is not strict JSON, and is not analysed")
+def _pieces(window: Window, encoding: str) -> Iterator[str]:
+    """Yield the text in pieces, each of which begins with the end of the one before."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    before = ""
+    for start in range(0, window.size, _PIECE):
+        text = decoder.decode(window.read(start, _PIECE), final=start + _PIECE >= window.size)
+        yield before + text
+        before = text[-_OVERLAP:]

@@ -13,6 +13,7 @@ import attrs
 Value: TypeAlias = object
 
 _MAX_FIELDS = 256
+_NO_FIELDS: dict[str, Value] = {}
 
 
 class Mark:
@@ -43,7 +44,7 @@ class Dict:
 
     Attributes:
         special: A key of it could stand for a special method.
-        fields: Its items, as long as they could be the fields of a NumPy type; else None.
+        fields: Its items, as long as they are few and named by text; else None.
         frozen: Something was judged by its items, so none may be added.
     """
 
@@ -51,7 +52,7 @@ class Dict:
 
     def __init__(self) -> None:
         self.special = False
-        self.fields: dict[str, Value] | None = {}
+        self.fields: dict[str, Value] | None = _NO_FIELDS
         self.frozen = False
 
     def add(self, key: Value, value: Value) -> None:
@@ -62,10 +63,28 @@ class Dict:
             self.special = True
         if self.fields is None:
             return
-        if type(key) is str and isinstance(value, tuple) and len(self.fields) < _MAX_FIELDS:
+        if type(key) is str and len(self.fields) < _MAX_FIELDS:
+            self.fields = self.fields or {}
             self.fields[key] = value
         else:
             self.fields = None
+
+
+class Blob:
+    """Bytes of the pickle, by their place: they are read only where something makes a file of them.
+
+    Attributes:
+        start: Offset of the first byte.
+        size: Bytes.
+        text: They stand for text, encoded as pickle does.
+    """
+
+    __slots__ = ("size", "start", "text")
+
+    def __init__(self, start: int, size: int, *, text: bool = False) -> None:
+        self.start = start
+        self.size = size
+        self.text = text
 
 
 class Takes(enum.Flag):
@@ -101,12 +120,18 @@ class Harmless:
 
 
 class Made:
-    """The result of a harmless call."""
+    """The result of a harmless call.
 
-    __slots__ = ("source",)
+    Attributes:
+        source: What was called.
+        argument: What it was made from, where that matters.
+    """
 
-    def __init__(self, source: "Global") -> None:
+    __slots__ = ("argument", "source")
+
+    def __init__(self, source: "Global", argument: Value = None) -> None:
         self.source = source
+        self.argument = argument
 
     @property
     def takes(self) -> Takes:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bounded views of a file's bytes, and a cursor that reads through them in order."""
 
+import hashlib
 import zlib
 from collections.abc import Iterator
 from typing import Protocol
@@ -10,6 +11,7 @@ from lifeseal.errors import FormatError
 
 _CHUNK = 1 << 18
 _BLOCK = 1 << 13
+_RECORDED = 1 << 14
 
 
 class Window(Protocol):
@@ -42,6 +44,47 @@ class FileWindow:
                 raise FormatError(f"byte {start + done}", "the file shrank while it was read")
             done += got
         return bytes(buffer)
+
+
+class RecordedWindow:
+    """The bytes of an opened file, each block of which is the same whenever it is read; at the end the digest of exactly these bytes.
+
+    Attributes:
+        size: Bytes.
+        changed: A block was read twice and differed.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._inner = FileWindow(reader)
+        self._seen: dict[int, bytes] = {}
+        self.size = reader.size
+        self.changed = False
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``start``."""
+        begin = start // _RECORDED * _RECORDED
+        stop = min(self.size, -(-(start + count) // _RECORDED) * _RECORDED)
+        data = self._inner.read(begin, stop - begin)
+        self._check(begin, data)
+        return data[start - begin : start - begin + max(0, count)]
+
+    def digest(self) -> bytes | None:
+        """Read all of it once more, and return its sha256; None if any block is not what was read before."""
+        hasher = hashlib.sha256()
+        for start in range(0, self.size, _CHUNK):
+            piece = self._inner.read(start, _CHUNK)
+            self._check(start, piece, remember=False)
+            hasher.update(piece)
+        return None if self.changed else hasher.digest()
+
+    def _check(self, start: int, data: bytes, *, remember: bool = True) -> None:
+        for offset in range(0, len(data), _RECORDED):
+            seen = self._seen.get(start + offset)
+            if seen is None and not remember:
+                continue
+            found = hashlib.blake2b(data[offset : offset + _RECORDED], digest_size=16).digest()
+            if self._seen.setdefault(start + offset, found) != found:
+                self.changed = True
 
 
 class BytesWindow:
@@ -105,11 +148,12 @@ class Cursor:
     """Reads a window in order; whatever is asked for is there in full, or it raises FormatError.
 
     Attributes:
+        window: What it reads.
         cost: Work that was done beyond one step for each read, in steps; whoever bounds it sets it back.
     """
 
     def __init__(self, window: Window, start: int = 0) -> None:
-        self._window = window
+        self.window = window
         self._buffer = b""
         self._base = start
         self._next = 0
@@ -123,7 +167,7 @@ class Cursor:
     @property
     def left(self) -> int:
         """Bytes that are still to come."""
-        return self._window.size - self._base - self._next
+        return self.window.size - self._base - self._next
 
     def byte(self) -> int:
         """Return the next byte."""
@@ -181,4 +225,4 @@ class Cursor:
     def _fill(self, count: int) -> None:
         self.require(count)
         self._base += self._next
-        self._buffer, self._next = self._window.read(self._base, max(count, _CHUNK)), 0
+        self._buffer, self._next = self.window.read(self._base, max(count, _CHUNK)), 0

@@ -15,13 +15,12 @@ import attrs
 
 from lifeseal.errors import FormatError
 from lifeseal.serialization._budget import Budget
-from lifeseal.serialization._rules import Findings, at, shown
+from lifeseal.serialization._rules import shown
 from lifeseal.serialization._window import Window
-from lifeseal.serialization._zip_end import CENTRAL, MAX_ENDS, Directory, find_ends
+from lifeseal.serialization._zip_end import CENTRAL, LOCAL, MAX_ENDS, Directory, find_ends
 
 Fault: TypeAlias = Callable[[str, str, str], None]
 
-LOCAL: Final = b"PK\x03\x04"
 _DESCRIPTOR: Final = b"PK\x07\x08"
 _LOCAL_FORMAT: Final = struct.Struct("<4xHHHHHIIIHH")
 _CENTRAL_FORMAT: Final = struct.Struct("<4xHHHHHHIIIHHHHHII")
@@ -64,22 +63,17 @@ class Member:
         return self.name.endswith("/") and self.size == 0
 
 
-def read_members(window: Window, findings: Findings, place: str, budget: Budget) -> tuple[Member, ...]:
+def read_members(window: Window, fault: Fault, budget: Budget) -> tuple[Member, ...]:
     """List every member that any reader could see.
 
     Args:
         window: The archive.
-        findings: Gets every point on which readers could differ.
-        place: What to call the archive in findings.
+        fault: Is told of every point on which readers could differ: rule, place and message.
         budget: Work left for the file.
 
     Returns:
         The members, by offset of their local headers.
     """
-
-    def fault(rule: str, detail: str, message: str) -> None:
-        findings.add(rule, at(place, detail), message)
-
     ends = find_ends(window)
     if len(ends) != 1:
         fault("zip-structure", "end", f"one end record was expected, but {len(ends)} are there")

@@ -12,8 +12,9 @@ from typing import Final
 
 import attrs
 
-from lifeseal.serialization._window import Window
+from lifeseal.serialization._window import PartWindow, Window
 
+LOCAL: Final = b"PK\x03\x04"
 CENTRAL: Final = b"PK\x01\x02"
 _END: Final = b"PK\x05\x06"
 _END64: Final = b"PK\x06\x06"
@@ -26,6 +27,7 @@ _END64_REST: Final = _END64_FORMAT.size - 12
 _FULL16: Final = 0xFFFF
 _FULL32: Final = 0xFFFFFFFF
 MAX_ENDS: Final = 4
+_MAX_ROW: Final = 1 << 14
 
 
 @attrs.frozen(kw_only=True)
@@ -68,6 +70,52 @@ class End:
 def has_end(window: Window) -> bool:
     """Tell whether a reader that looks from the end would take this for an archive."""
     return any(end.directories for end in find_ends(window))
+
+
+def split_row(window: Window) -> list[tuple[int, int]]:
+    """Split archives that stand one behind the other, as distributed checkpoints write them.
+
+    Args:
+        window: Begins and ends as an archive.
+
+    Returns:
+        Offset and size of each, in order; only one where readers could take them for one archive.
+    """
+    parts: list[tuple[int, int]] = []
+    directories: list[Directory] = []
+    stop = window.size
+    while stop and len(parts) < _MAX_ROW:
+        found = _last_part(window, stop)
+        if found is None:
+            return [(0, window.size)]
+        start, directory = found
+        parts.append((start, stop - start))
+        directories.append(directory)
+        stop = start
+    first = directories[-1]
+    for directory in directories[:-1]:
+        # A reader that takes the stated offset as it is must find no directory there, or that of the first archive.
+        if window.read(directory.offset, 4) == CENTRAL and directory.offset != first.offset:
+            return [(0, window.size)]
+        if window.read(directory.stop, 4) == _END64 and directory.stop != first.stop:
+            return [(0, window.size)]
+    return parts[::-1] if not stop else [(0, window.size)]
+
+
+def _last_part(window: Window, stop: int) -> tuple[int, Directory] | None:
+    """Find the archive that ends at ``stop``; returns its offset, and its directory as it states it."""
+    for end in find_ends(PartWindow(window, 0, stop))[:1]:
+        for reading in end.directories:
+            start = reading.start - reading.offset
+            if start < 0 or window.read(start, 4) != LOCAL:
+                continue
+            inner = PartWindow(window, start, stop - start)
+            ends = find_ends(inner)
+            if len(ends) == 1 and not ends[0].faults and ends[0].stop == inner.size and len(ends[0].directories) == 1:
+                directory = ends[0].directories[0]
+                if directory.start == directory.offset:
+                    return start, directory
+    return None
 
 
 def find_ends(window: Window) -> list[End]:
