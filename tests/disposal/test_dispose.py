@@ -194,7 +194,7 @@ def test_a_disposal_leaves_its_intent_and_its_outcome(desk, end):
         end(desk.vault)
     heard = [(event.primitive.rpartition(".")[2], event.outcome) for event in evidence.read(desk.place / "log")]
     erased = [entry for entry in heard if entry[0] in {"plan", "erase", "dispose"}]
-    assert erased == [("plan", "pass"), ("erase", "intent"), ("erase", "pass"), ("dispose", "pass")]
+    assert erased == [("plan", "pass"), ("dispose", "intent"), ("erase", "intent"), ("erase", "pass"), ("dispose", "pass")]
 
 
 def test_an_intent_that_no_log_can_hold_refuses_the_erasure(desk, end, monkeypatch):

@@ -14,7 +14,7 @@ from lifeseal.attestation._documents import is_bundle, open_document, sign_docum
 from lifeseal.attestation._policy import Policy, Purpose, Signer
 from lifeseal.attestation._statement import parse_digest
 from lifeseal.errors import FormatError, PolicyError
-from lifeseal.principles import implements, note
+from lifeseal.principles import announce, implements, note
 
 Fault: TypeAlias = Literal["unsigned", "needs-trust", "withdrawn"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -188,6 +188,7 @@ class Waiver:
             now: The time to judge by, with a time zone; by default this machine's clock.
 
         Raises:
+            OSError: The event log cannot take the intent; nothing is accepted then.
             PolicyError: The waiver does not cover the digest or the fault, or has expired.
         """
         note(subject=digest, fault=fault, owner=self.owner, risk=self.risk)
@@ -197,6 +198,9 @@ class Waiver:
             raise PolicyError(f"the waiver of {self.owner!r} does not allow {fault!r}, only {', '.join(self.allows)}")
         if (now or dt.datetime.now(dt.UTC)) >= self.expires:
             raise PolicyError(f"the waiver of {self.owner!r} expired at {format_time(self.expires)}")
+        # On the disk before anything is let in by it; a log that cannot take it refuses the waiver.
+        facts = {"subject": digest, "fault": fault, "owner": self.owner, "risk": self.risk}
+        announce("lifeseal.attestation.Waiver.check", ("uk-ai-cop:7.2", "uk-ai-cop:7.2.1"), **facts)
 
 
 def format_time(value: dt.datetime) -> str:

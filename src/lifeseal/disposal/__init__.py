@@ -15,11 +15,12 @@ certificate.write("classifier.disposal.json")
 from lifeseal.disposal._certificate import TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger, open_certificate
 from lifeseal.disposal._copies import FORGOTTEN, Copy, Search, find_copies
 from lifeseal.disposal._dispose import Plan, confirm, dispose, plan
-from lifeseal.disposal._wanted import Wanted
+from lifeseal.disposal._wanted import Anchor, Wanted
 
 __all__ = [
     "FORGOTTEN",
     "TRIGGERS",
+    "Anchor",
     "Certificate",
     "Copy",
     "Disposal",

@@ -10,7 +10,7 @@ from lifeseal import __version__
 from lifeseal.attestation import Signer, sign_statement
 from lifeseal.disposal._certificate import MAX_TEXT, TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger
 from lifeseal.errors import DestroyedError, LifesealError, PolicyError, RolledBackError, StateError
-from lifeseal.principles import implements, note, now
+from lifeseal.principles import announce, implements, note, now
 
 if TYPE_CHECKING:
     from lifeseal.erasure import Erasure, Vault
@@ -117,6 +117,17 @@ def dispose(plan: Plan, *, signer: Signer | None, sanitiser: str, custodian: str
     vault = plan.vault
     started = now()
     _refuse_stale(plan)
+    digests = tuple(f"sha256:{asset.sha256.hex()}" for asset in plan.assets)
+    announce(
+        "lifeseal.disposal.dispose",
+        ("uk-ai-cop:13.1", "uk-ai-cop:13.2"),
+        vault=vault.id,
+        epoch=vault.epoch,
+        assets=digests,
+        trigger=trigger,
+        custodian=custodian,
+        request=plan.request,
+    )
     erasure = vault.erase([asset.name for asset in plan.assets])
     if [(gone.slot, gone.generation) for gone in erasure.slots] != [(asset.slot, asset.generation) for asset in plan.assets]:
         raise StateError(f"vault {vault.id}: erased at epoch {erasure.epoch_after}, but an asset had been sealed anew since the plan was checked")
