@@ -127,6 +127,40 @@ def _verify(case: str, model: Path, key: Path, options: Options, *, how: tuple[s
     return compare(case, contenders, references=["model_signing verify", "sha256 alone", "reading"], runs=options.runs)
 
 
+def measure_keyless(options: Options) -> list[Row]:
+    """Verify a keyless signature of a small model offline, against model_signing; both are mostly the import of sigstore."""
+    place = ROOT / "tests/vectors/keyless"
+    root, trust = place / "root.json", options.folder / "trust.json"
+    kind = "application/vnd.dev.sigstore"
+    config = {"trustedRoot": json.loads(root.read_bytes()), "signingConfig": {"mediaType": f"{kind}.signingconfig.v0.2+json"}}
+    trust.write_text(json.dumps({"mediaType": f"{kind}.clienttrustconfig.v0.1+json", **config}))
+    model, who, issuer = str(place / "model"), "release@example.org", "https://issuer.example.org"
+    rows: list[Row] = []
+    for rekor in ("rekor1", "rekor2"):
+        bundle = str(place / f"bundles/{rekor}.sig")
+        ask_us = ("verify", model, "--signature", bundle, "--identity", who, "--issuer", issuer, "--trust-config", str(root))
+        ask_them = (
+            "verify",
+            "sigstore",
+            model,
+            "--signature",
+            bundle,
+            "--identity",
+            who,
+            "--identity_provider",
+            issuer,
+            "--trust_config",
+            str(trust),
+        )
+        contenders = [
+            Contender(name="lifeseal verify", command=(own("lifeseal"), *ask_us)),
+            Contender(name="model_signing verify", command=(peer("model_signing"), *ask_them)),
+            Contender(name="import sigstore.verify", command=(sys.executable, "-c", "import sigstore.verify")),
+        ]
+        rows += compare(f"verify a keyless signature, {rekor}", contenders, references=["model_signing verify"], runs=options.runs)
+    return rows
+
+
 def measure_seal(options: Options) -> list[Row]:
     """Seal a folder into a new vault, read back and compared, against the bare cipher stream to disk; floors: copy, raw AEAD, reading."""
     folder = str(make_files(options.folder / "seal", count=4, size=options.mib * 2**20 // 4))
@@ -157,6 +191,7 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "import": measure_import,
     "hash": measure_hash,
     "verify": measure_verify,
+    "keyless": measure_keyless,
     "seal": measure_seal,
     "load": measure_load,
 }
