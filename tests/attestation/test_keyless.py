@@ -369,6 +369,41 @@ def test_a_timestamp_counts_only_while_the_trust_vouches_for_its_authority(deplo
         assert info.notes[-1] == "timestamp 0 was ignored: no authority of the trust given"
 
 
+def retired(deployment, name, index, end):
+    document = json.loads(deployment.trusted_root())
+    place = document[name][index]
+    (place if name == "certificateAuthorities" else place["publicKey"])["validFor"]["end"] = end.isoformat()
+    return TrustedIdentity(ME, deployment.oidc.url, SigstoreTrust.from_bytes(json.dumps(document).encode()))
+
+
+@pytest.mark.parametrize(("name", "word"), [("tlogs", "log "), ("certificateAuthorities", "authority "), ("ctlogs", "certificate log ")])
+def test_what_was_retired_vouches_for_nothing_later(deployment, rekor, name, word):
+    now, index = dt.datetime.now(dt.UTC), rekor - 1 if name == "tlogs" else 0
+    bundle = made(deployment, rekor)
+    assert retired(deployment, name, index, now + MINUTE).check((bundle,), purpose=Purpose.MODEL)
+    with pytest.raises(PolicyError, match=f"{word}.* was not in use then, says the trust given"):
+        retired(deployment, name, index, now - MINUTE).check((bundle,), purpose=Purpose.MODEL)
+    if name == "tlogs":
+        assert retired(deployment, name, 1 - index, now - MINUTE).check((bundle,), purpose=Purpose.MODEL)
+
+
+def test_the_last_moment_of_a_window_belongs_to_it(deployment):
+    moment = dt.datetime.now(dt.UTC).replace(microsecond=0) + MINUTE
+    bundle = made(deployment, logged=moment)
+    assert retired(deployment, "tlogs", 0, moment).check((bundle,), purpose=Purpose.MODEL)
+    with pytest.raises(PolicyError, match="was not in use then"):
+        retired(deployment, "tlogs", 0, moment - dt.timedelta(seconds=1)).check((bundle,), purpose=Purpose.MODEL)
+
+
+def test_an_old_configuration_still_verifies_and_does_not_sign(deployment):
+    bundle, document = made(deployment), json.loads(deployment.trust_config())
+    document["signingConfig"]["rekorTlogUrls"][0]["validFor"]["end"] = "2021-01-01T00:00:00Z"
+    old = SigstoreTrust.from_bytes(json.dumps(document).encode())
+    assert TrustedIdentity(ME, deployment.oidc.url, old).check((bundle,), purpose=Purpose.MODEL)
+    with pytest.raises(StoreError, match="names no service that signs now: No valid Rekor"):
+        SigstoreSigner(old, deployment.oidc.token(ME))
+
+
 def test_every_timestamp_believed_must_lie_in_the_certificates_time(deployment):
     late = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer, clock=lambda: dt.datetime.now(dt.UTC) + DAY)
     assert check(made(deployment, 2, stamped=(deployment.tsa, testing.Tsa())), deployment)
@@ -534,7 +569,7 @@ def without(name):
         (lambda d: d.update(foreign=1), "unknown field 'foreign'"),
         (lambda d: d.pop("trustedRoot"), "'trustedRoot' is missing"),
         (lambda d: d.update(trustedRoot=3), "a trust configuration that sigstore can use was expected"),
-        (lambda d: d["signingConfig"].update(rekorTlogUrls=[]), "No valid Rekor transparency log"),
+        (lambda d: d["signingConfig"].update(rekorTlogUrls=3), "that sigstore can use"),
         (lambda d: d["trustedRoot"]["tlogs"][0]["publicKey"]["validFor"].pop("start"), "that sigstore can use"),
         (lambda d: d["trustedRoot"]["timestampAuthorities"][0]["certChain"].update(certificates=[]), "missing a certificate"),
         (lambda d: d["trustedRoot"].update(mediaType="application/vnd.dev.sigstore.trustedroot.v9"), "that sigstore can use"),

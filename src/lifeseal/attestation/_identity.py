@@ -14,6 +14,7 @@ from lifeseal.attestation._paths import load_der
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line
 from lifeseal.attestation._timestamps import attested_times
+from lifeseal.attestation._windows import in_use, known_logs, refuse_retired
 from lifeseal.errors import FormatError, PolicyError, SignatureError
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class TrustedIdentity:
         verify_with_sigstore(bundle, root, certificate, label=purpose.label)
         self._compare(certificate, purpose)
         times, ignored = _times(bundle, material, root)
+        refuse_retired(root, material, certificate, times)
         return SignerInfo(
             kind="identity",
             fingerprint=self.fingerprint,
@@ -194,8 +196,7 @@ def _unknown_to(root: "TrustedRoot", bundle: Bundle, certificate: "x509.Certific
 
     inner = root._inner  # noqa: SLF001 - sigstore shows only parts of it
     material = bundle.material
-    logs = {log.log_id.key_id for log in inner.tlogs}
-    if isinstance(material, SigstoreMaterial) and material.entry.log not in logs:
+    if isinstance(material, SigstoreMaterial) and not known_logs(root, material.entry.log):
         return f"log {material.entry.log.hex()[:16]}"
     if certificate.issuer not in {authority.subject for authority in root.get_fulcio_certs()}:
         return f"authority {certificate.issuer.rfc4514_string()!r}"
@@ -208,7 +209,7 @@ def _times(bundle: Bundle, material: SigstoreMaterial, root: "TrustedRoot") -> t
     """Tell when the signature is known to have existed: by the log's promise, which was verified, and by the authorities of the root.
 
     Returns:
-        The times; and a sentence for each timestamp that is not believed.
+        The times, the log's own first; and a sentence for each timestamp that is not believed.
     """
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -220,8 +221,7 @@ def _times(bundle: Bundle, material: SigstoreMaterial, root: "TrustedRoot") -> t
             ders = [certificate.public_bytes(Encoding.DER) for certificate in authority.certificates(allow_expired=True)]
             seen, ignored = attested_times(alone, ders) if ders else ((), ())
             reasons += [text.partition(": ")[2] for text in ignored]
-            start, end = authority.validity_period_start, authority.validity_period_end
-            if seen and start <= seen[0].earliest and (end is None or seen[0].latest < end):
+            if seen and in_use(authority._inner.valid_for, (seen[0].earliest, seen[0].latest)):  # noqa: SLF001 - shown in parts only
                 times.append(seen[0].latest)
                 break
         else:

@@ -34,11 +34,17 @@ class SigstoreSigner:
         trust: The deployment; its file must hold a signing configuration, not a root alone.
         token: An OpenID Connect identity token for the audience ``sigstore``.
         timeout: Seconds for one signature.
+
+    Raises:
+        CredentialError: It is no token, or has expired.
+        StoreError: The services that the trust names are not in use now.
+        ValueError: The trust holds no signing configuration.
     """
 
     def __init__(self, trust: SigstoreTrust, token: str, *, timeout: float = 90) -> None:
         if not trust.signs:
             raise ValueError("trust= says whom to trust and not where to sign: a ClientTrustConfig is needed, not a TrustedRoot")
+        _refuse_without_services(trust)
         self._trust = trust
         self._token = _parsed(token)
         self._timeout = timeout
@@ -118,6 +124,7 @@ class SigstoreSigner:
 
         if not trust.signs:
             raise ValueError("trust= says whom to trust and not where to sign: a ClientTrustConfig is needed, not a TrustedRoot")
+        _refuse_without_services(trust)
         try:
             token = Issuer(trust.for_sigstore().signing_config.get_oidc_url()).identity_token()
         except IdentityError as error:
@@ -186,6 +193,16 @@ class SigstoreSigner:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a signer holds an identity token and is not pickled or copied")
+
+
+def _refuse_without_services(trust: SigstoreTrust) -> None:
+    """An old configuration still verifies; that its services are not in use any more matters to those who sign."""
+    from sigstore.errors import Error
+
+    try:
+        _ = trust.for_sigstore().signing_config
+    except (Error, ValueError) as error:
+        raise StoreError(f"the trust configuration names no service that signs now: {first_line(error)}; a newer one is needed") from None
 
 
 def _parsed(token: str) -> "IdentityToken":

@@ -111,8 +111,6 @@ class SigstoreTrust:
             config = trust.for_sigstore()
             Verifier(trusted_root=config.trusted_root)
             config.trusted_root.get_timestamp_authorities()
-            if trust.signs:
-                _ = config.signing_config
         except (Error, ValueError, TypeError, KeyError) as error:
             raise FormatError(where, f"a trust configuration that sigstore can use was expected: {first_line(error)}") from None
         return trust

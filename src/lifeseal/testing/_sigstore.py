@@ -2,7 +2,6 @@
 """A whole Sigstore deployment on loopback."""
 
 import contextlib
-import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Literal, TypeAlias
 from lifeseal._io import encode_base64
 from lifeseal.attestation import SigstoreTrust
 from lifeseal.testing._fulcio import Fulcio
-from lifeseal.testing._issued import Issued
+from lifeseal.testing._issued import OLD, Issued
 from lifeseal.testing._log import Log
 from lifeseal.testing._oidc import Oidc
 from lifeseal.testing._server import Reply, Request, serving
@@ -22,6 +21,7 @@ from lifeseal.testing._tuf import repository
 
 RekorVersion: TypeAlias = Literal[1, 2]
 _TYPE = "application/vnd.dev.sigstore"
+_SINCE = OLD.strftime("%Y-%m-%dT%H:%M:%SZ")  # long ago, so that a test's clock may be set back
 
 
 class Sigstore:
@@ -78,7 +78,7 @@ class Sigstore:
         Returns:
             JSON.
         """
-        since = {"start": _hour_ago()}
+        since = {"start": _SINCE}
 
         def authority(*chain: Issued) -> dict[str, object]:
             return {
@@ -117,7 +117,7 @@ class Sigstore:
         """
 
         def service(url: str, version: int = 1) -> list[dict[str, object]]:
-            return [{"url": url, "majorApiVersion": version, "validFor": {"start": _hour_ago()}, "operator": "loopback"}]
+            return [{"url": url, "majorApiVersion": version, "validFor": {"start": _SINCE}, "operator": "loopback"}]
 
         document = {
             "mediaType": f"{_TYPE}.signingconfig.v0.2+json",
@@ -191,7 +191,3 @@ def sigstore(deployment: Sigstore | None = None) -> Iterator[Sigstore]:
     with serving(running.answer) as url:
         running.start(url)
         yield running
-
-
-def _hour_ago() -> str:
-    return (dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
