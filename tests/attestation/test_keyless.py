@@ -369,10 +369,10 @@ def test_a_timestamp_counts_only_while_the_trust_vouches_for_its_authority(deplo
         assert info.notes[-1] == "timestamp 0 was ignored: no authority of the trust given"
 
 
-def retired(deployment, name, index, end):
+def retired(deployment, name, index, end, *, which="end"):
     document = json.loads(deployment.trusted_root())
     place = document[name][index]
-    (place if name == "certificateAuthorities" else place["publicKey"])["validFor"]["end"] = end.isoformat()
+    (place if name == "certificateAuthorities" else place["publicKey"])["validFor"][which] = end.isoformat()
     return TrustedIdentity(ME, deployment.oidc.url, SigstoreTrust.from_bytes(json.dumps(document).encode()))
 
 
@@ -385,6 +385,15 @@ def test_what_was_retired_vouches_for_nothing_later(deployment, rekor, name, wor
         retired(deployment, name, index, now - MINUTE).check((bundle,), purpose=Purpose.MODEL)
     if name == "tlogs":
         assert retired(deployment, name, 1 - index, now - MINUTE).check((bundle,), purpose=Purpose.MODEL)
+
+
+def test_what_came_later_vouches_for_nothing_earlier(deployment):
+    then = dt.datetime.now(dt.UTC) - DAY
+    bundle = made(deployment, start=then - MINUTE, logged=then, stamped=())
+    for name, word in (("tlogs", "log "), ("certificateAuthorities", "authority ")):
+        assert retired(deployment, name, 0, then - MINUTE, which="start").check((bundle,), purpose=Purpose.MODEL)
+        with pytest.raises(PolicyError, match=f"{word}.* was not in use then"):
+            retired(deployment, name, 0, then + MINUTE, which="start").check((bundle,), purpose=Purpose.MODEL)
 
 
 def test_the_last_moment_of_a_window_belongs_to_it(deployment):
