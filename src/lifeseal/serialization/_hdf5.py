@@ -5,6 +5,7 @@ Source: HDF5 File Format Specification 3.0; h5py "Links" and "External storage";
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from lifeseal.errors import FormatError
@@ -25,7 +26,7 @@ _CONFIGURATIONS: Final = frozenset({"model_config", "training_config"})
 _FIRST_FURTHER: Final = 512
 _KIND_SIZE: Final = 8
 _NOTHING: Final = 2
-_MAX_OBJECTS: Final = 1 << 18
+_MAX_LINKS: Final = 1 << 18
 
 
 def is_hdf5(head: bytes, _: Window) -> bool:
@@ -59,6 +60,7 @@ class _Judge:
         self._context = context
         self._file = File(window, context, start)
         self._groups: dict[int, dict[str, Link]] = {}
+        self._links_seen = 0
         self._judges = {
             _EXTERNAL_FILES: self._external_files,
             _DRIVER: self._driver,
@@ -83,8 +85,6 @@ class _Judge:
                 if link.kind == HARD and link.address not in seen:
                     seen.add(link.address)
                     pending[link.address] = f"{path.rstrip('/')}/{shown(link.name)}"[-200:]
-            if len(seen) > _MAX_OBJECTS:
-                raise FormatError("file", f"more than {_MAX_OBJECTS} objects")
         self._check_soft_links()
 
     def _check_soft_links(self) -> None:
@@ -99,7 +99,7 @@ class _Judge:
         for message in self._file.messages(address):
             if message.kind not in _KNOWN or (message.is_shared and message.kind not in _MAY_BE_SHARED):
                 raise FormatError(repr(path), f"a message of type {message.kind} that is not read")
-            links += self._links(message)
+            links += islice(self._links(message), _MAX_LINKS)
             if message.kind == _ATTRIBUTE_INFO:
                 for data in dense_attributes(self._file, message.data, self._context):
                     self._attribute(data, path)
@@ -111,6 +111,9 @@ class _Judge:
                 raise FormatError(repr(path), f"two links are named {shown(link.name)!r}")
             group[link.name] = link
             self._link(link, path)
+        self._links_seen += len(group)
+        if self._links_seen > _MAX_LINKS:
+            raise FormatError("file", f"more than {_MAX_LINKS} links")
         return links
 
     def _links(self, message: Message) -> Iterable[Link]:

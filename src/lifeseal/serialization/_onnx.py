@@ -63,7 +63,8 @@ _MAX_CONTEXT: Final = 1 << 12
 def is_onnx(head: bytes, window: Window) -> bool:
     """Tell whether the outermost fields are those of a model, with a graph or functions."""
     del head
-    return outline(window, _TOP).keys() >= {_GRAPH} or outline(window, _TOP).keys() >= {_FUNCTIONS, _OPSETS}
+    found = outline(window, _TOP)
+    return _GRAPH in found or found.keys() >= {_FUNCTIONS, _OPSETS}
 
 
 def judge_onnx(window: Window, context: Context) -> str:

@@ -135,6 +135,8 @@ def varint(data: bytes, start: int, base: int) -> tuple[int, int]:
     Raises:
         FormatError: It ends early, or is longer than ten bytes.
     """
+    if start < len(data) and data[start] < 0x80:  # noqa: PLR2004 - the bit that says more follows
+        return data[start], start + 1
     value = 0
     for shift, index in enumerate(range(start, min(start + 10, len(data)))):
         byte = data[index]
