@@ -195,6 +195,13 @@ def test_a_pickle_in_an_attribute_is_unsafe():
     assert judged(written(lambda file: file.attrs.__setitem__("TITLE", np.bytes_(b"\x80\x02 plain")))).verdict == "safe"
 
 
+def test_a_dataset_of_pickles_is_not_safe():
+    def fill(file):
+        file.create_dataset("d", data=np.zeros(3)).attrs["PSEUDOATOM"] = np.bytes_(b"object")
+
+    assert judged(written(fill)).rules == {"hdf5-pickle"}
+
+
 def test_a_driver_of_its_own_is_unsafe():
     content = bytearray(written(of_many_kinds(3)))
     content[48:56] = (800).to_bytes(8, "little")

@@ -67,6 +67,7 @@ NEEDS_TRUST = {
     "own layer": layer("MyLayer", "my_package.layers", registered_name="my_package>MyLayer"),
     "own layer of Keras 2": layer("MyLayer"),
     "own layer under a name of Keras": layer("Dense", None, registered_name="mine>Dense"),
+    "another name that is registered": layer("Dense", "keras.layers", registered_name="keras>Lambda"),
     "own function": layer("Dense", "keras.layers", config={"activation": layer("function", "builtins", config="my_activation")}),
     "lambda that names a function": layer("Lambda", "keras.layers", config={"function": layer("function", "builtins", config="mine")}),
     "operation that calls": layer("Map", "keras.src.ops.core"),

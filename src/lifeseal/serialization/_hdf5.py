@@ -17,12 +17,14 @@ from lifeseal.serialization._rules import Findings, shown
 from lifeseal.serialization._window import BytesWindow, Window
 
 _LINK_INFO, _EXTERNAL_FILES, _LAYOUT, _FILTERS, _ATTRIBUTE, _DRIVER, _ATTRIBUTE_INFO = 0x02, 0x07, 0x08, 0x0B, 0x0C, 0x14, 0x15
-_KNOWN: Final = frozenset(range(0x19)) - {0x09}
+# Not among them is the image of a cache (0x18), which would stand for other bytes of the file.
+_KNOWN: Final = frozenset(range(0x18)) - {0x09}
 _MAY_BE_SHARED: Final = frozenset({0x01, 0x03, 0x04, 0x05})
 _CONTIGUOUS, _CHUNKED, _VIRTUAL = 1, 2, 3
 _BUILT_IN: Final = frozenset({1, 2, 3, 4, 5, 6, 32000})
 _FIXED_TEXT, _VARIABLE = 3, 9
 _CONFIGURATIONS: Final = frozenset({"model_config", "training_config"})
+_PICKLES: Final = ("PSEUDOATOM", b"object")
 _FIRST_FURTHER: Final = 512
 _KIND_SIZE: Final = 8
 _NOTHING: Final = 2
@@ -214,6 +216,8 @@ class _Judge:
             if label in _CONFIGURATIONS:
                 raise FormatError(repr(path), f"the attribute {label!r} is no text")
             return
+        if (label, text) == _PICKLES:
+            inside.say("hdf5-pickle", "", "a dataset of pickles, which PyTables loads")
         if label in _CONFIGURATIONS or text.lstrip()[:1] in {b"{", b"["}:
             self._context.judge(BytesWindow(text), inside)
             return

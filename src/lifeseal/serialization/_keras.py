@@ -113,11 +113,12 @@ def _judge_function(function: object, module: str | None, context: Context) -> N
 
 
 def _judge_class(name: str, module: str | None, own: list[tuple[str, object]], context: Context) -> None:
-    registered = [
-        value for value in _all_in(own, "registered_name") if isinstance(value, str) and ">" in value and not value.startswith(("keras>", "Keras>"))
-    ]
+    own_names = {name, f"keras>{name}", f"Keras>{name}", ""}
+    for registered in _all_in(own, "registered_name"):
+        if registered is not None and (not isinstance(registered, str) or registered not in own_names):
+            context.say("keras-custom", repr(shown(name)), f"names {shown(str(registered))}, which some library must have registered")
     if module is None or module == "builtins":
-        if name not in CLASSES or registered:
+        if name not in CLASSES:
             context.say("keras-custom", repr(shown(name)), f"names the class {shown(name)}, which is none of Keras's own")
     elif _OPERATIONS.fullmatch(module) and _CLASS.fullmatch(name) and name not in _CALLING_OPERATIONS:
         return

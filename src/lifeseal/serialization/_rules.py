@@ -40,6 +40,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "hdf5-filter": Rule(Verdict.NEEDS_TRUST, "a dataset of an HDF5 file needs a filter for which a library is loaded"),
         "hdf5-invalid": Rule(Verdict.UNREADABLE, "an HDF5 file that is not what the format says, or of a form that is not read"),
         "hdf5-link": Rule(Verdict.UNREADABLE, "a soft link of an HDF5 file leads to what is not in it"),
+        "hdf5-pickle": Rule(Verdict.UNREADABLE, "a dataset of an HDF5 file holds pickles, which are not analysed"),
         "index-traversal": Rule(Verdict.UNSAFE, "an index names a shard outside the folder"),
         "joblib-objects": Rule(Verdict.NEEDS_TRUST, "an array of objects within a file of joblib, which is a pickle within a pickle"),
         "json-code": Rule(Verdict.NEEDS_TRUST, "a configuration names code that its loader imports or fetches"),
