@@ -178,13 +178,22 @@ def measure_seal(options: Options) -> list[Row]:
 
 def measure_load(options: Options) -> list[Row]:
     """Load into a PyTorch module, against an unverified load, against hashing and then loading, and against decryption alone."""
-    command = (sys.executable, "-m", "benchmarks._load", str(options.folder), str(options.mib), str(options.runs))
+    return _in_one_process("_load", options, lambda name: "lifeseal load" not in name)
+
+
+def measure_scan(options: Options) -> list[Row]:
+    """Scan large files of several formats, against the header alone and against reading."""
+    return _in_one_process("_scan", options, lambda name: "lifeseal" not in name)
+
+
+def _in_one_process(module: str, options: Options, is_reference: Callable[[str], bool]) -> list[Row]:
+    command = (sys.executable, "-m", f"benchmarks.{module}", str(options.folder), str(options.mib), str(options.runs))
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     found: dict[str, dict[str, list[Sample]]] = {}
     for way in json.loads(done.stdout):
         samples = [Sample(wall=wall, cpu=cpu, memory=memory) for wall, cpu, memory in way["samples"]]
         found.setdefault(way["case"], {})[way["name"]] = samples
-    return [row for case, ways in found.items() for row in rows_of(case, ways, [name for name in ways if "lifeseal load" not in name])]
+    return [row for case, ways in found.items() for row in rows_of(case, ways, [name for name in ways if is_reference(name)])]
 
 
 CASES: dict[str, Callable[[Options], list[Row]]] = {
@@ -194,4 +203,5 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "keyless": measure_keyless,
     "seal": measure_seal,
     "load": measure_load,
+    "scan": measure_scan,
 }

@@ -220,10 +220,10 @@ def test_a_file_within_another_is_not_safe(start):
 @pytest.mark.parametrize(("version", "ordered"), FORMS)
 def test_no_changed_byte_is_an_error_of_ours(version, ordered):
     content = written(of_many_kinds(12), version, ordered=ordered)
-    for offset in range(8, len(content), 131):
+    for offset in range(8, len(content), 263):
         for value in (0, 1, 0x7F, 0xFF):
             judged(content[:offset] + bytes([value]) + content[offset + 1 :])
-    for offset in range(8, len(content) - 8, 173):
+    for offset in range(8, len(content) - 8, 347):
         judged(content[:offset] + b"\xff" * 8 + content[offset + 8 :])
 
 
