@@ -4,6 +4,7 @@
 The files are sparse: what is measured reads headers and graphs, and what reads everything reads zeros.
 """
 
+import functools
 import json
 import os
 import struct
@@ -28,7 +29,7 @@ def main() -> None:
     ways: dict[str, Callable[[], object]] = {}
     for name, head in made.items():
         path = _sparse(folder / f"scan.{name}", head, each * _TENSORS)
-        ways[f"lifeseal scan, {name}"] = lambda path=path: serialization.scan(path)
+        ways[f"lifeseal scan, {name}"] = functools.partial(serialization.scan, path)
     beside = folder / "beside"
     beside.mkdir()
     _sparse(beside / "weights", b"\0\xff", each * _TENSORS - 2)

@@ -257,3 +257,14 @@ def test_a_gibibyte_of_tensors_is_stepped_over(tmp_path):
     assert serialization.scan(inside).verdict.value == "safe"
     assert serialization.scan(beside).verdict.value == "safe"
     assert time.process_time() - begin < 2  # a few milliseconds; reading it all would take seconds
+
+
+def test_a_pickle_within_unknown_bytes_is_found_unless_they_are_a_model_s_numbers(folder, tmp_path):
+    hidden = b"\0\1\2\3" * 300 + b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R." + bytes(40)
+    (folder / "other.bin").write_bytes(hidden)
+    assert verdicts(folder)["other.bin"] == ("unsafe", {"unknown-format", "pickle-hidden", "pickle-import", "pickle-call"})
+    assert verdicts(folder / "other.bin")["other.bin"][0] == "unsafe"
+    (folder / "model.onnx.data").write_bytes(hidden)
+    assert verdicts(folder)["model.onnx.data"] == ("safe", set())
+    (tmp_path / "link").symlink_to(folder / "other.bin")
+    assert verdicts(tmp_path / "link")["link"][0] == "unsafe"

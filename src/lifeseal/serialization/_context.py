@@ -27,6 +27,7 @@ class Context:
         depth: Archives and compressed streams that the bytes lie in.
         judge: Judges other bytes by themselves; returns their format.
         references: Files that are read beside this one, and how many bytes each must have.
+        search: Unknown content is searched at once; else only that of archives' members, and that of the file later.
     """
 
     findings: Findings
@@ -36,6 +37,7 @@ class Context:
     depth: int = 0
     judge: Judge
     references: dict[Reference, int] = attrs.field(factory=dict)
+    search: bool = True
 
     def say(self, rule: str, detail: str, message: str) -> None:
         """Add a finding.

@@ -20,13 +20,14 @@ from lifeseal.serialization._zip_end import LOCAL, has_end, split_row
 _PROTO: Final = 0x80
 
 
-def judge_window(window: Window, findings: Findings, *, allow: frozenset[str]) -> tuple[str, dict[Reference, int]]:
+def judge_window(window: Window, findings: Findings, *, allow: frozenset[str], search: bool) -> tuple[str, dict[Reference, int]]:
     """Judge all of a file.
 
     Args:
         window: Its bytes.
         findings: Gets what is wrong with it.
         allow: Full names of globals that the caller trusts.
+        search: Whether unknown content is searched for pickles.
 
     Returns:
         Its format, and the files that are read beside it, with how many bytes each must have.
@@ -35,7 +36,7 @@ def judge_window(window: Window, findings: Findings, *, allow: frozenset[str]) -
         FormatError: The file shrank while it was read.
         OSError: It cannot be read.
     """
-    context = Context(findings=findings, allow=allow, budget=Budget(window.size), judge=judge)
+    context = Context(findings=findings, allow=allow, budget=Budget(window.size), judge=judge, search=search)
     return judge(window, context), context.references
 
 
@@ -97,5 +98,17 @@ def _judge_single(window: Window, head: bytes, context: Context) -> str:
             look_behind(window, stream, context)
         return "torch-legacy" if stream.legacy else "joblib" if stream.is_joblib else "pickle"
     context.say("unknown-format", "", "bytes of no known format; what reading them does cannot be said")
-    look_within(window, context)
+    if context.search or context.depth:
+        look_within(window, context)
     return "unknown"
+
+
+def search_window(window: Window, findings: Findings, *, allow: frozenset[str]) -> None:
+    """Search a file that was judged unknown for pickles.
+
+    Args:
+        window: Its bytes.
+        findings: Gets what is found.
+        allow: Full names of globals that the caller trusts.
+    """
+    look_within(window, Context(findings=findings, allow=allow, budget=Budget(window.size), judge=judge))

@@ -59,11 +59,11 @@ def scan(path: StrPath, *, allow: Iterable[str] = (), digest: bool = False) -> S
         target = Path(os.path.realpath(target, strict=True))
     with DiskSource(target) as source:
         if source.is_folder:
-            found = [_report_entry(source, entry, fault, allowed, digest=digest) for entry, fault in sorted(source.entries())]
+            files = _among_others(source, sorted(source.entries()), allowed, digest=digest)
         else:
             with source.open(source.name) as reader:
-                found = [_report(reader, name, allowed, digest=digest)]
-        files = with_neighbours(source, *zip(*found, strict=True)) if found else ()
+                alone, references = _report(reader, name, allowed, digest=digest, search=True)
+            files = with_neighbours(source, [alone], [references])
     if not files:
         raise FormatError(os.fspath(path), "the folder holds no file to scan")
     decides = max(range(len(files)), key=lambda index: (files[index].verdict.badness, -index))
@@ -84,8 +84,26 @@ def judge(source: Folder, names: Iterable[str]) -> tuple[FileReport, ...]:
     Returns:
         One report a file.
     """
-    found = [_report_entry(source, name, "", frozenset(), digest=False) for name in names]
-    return with_neighbours(source, *zip(*found, strict=True)) if found else ()
+    return _among_others(source, [(name, "") for name in names], frozenset(), digest=False)
+
+
+def _among_others(source: Folder, entries: Iterable[tuple[str, str]], allow: frozenset[str], *, digest: bool) -> tuple[FileReport, ...]:
+    """Judge files together: one of unknown content is searched only if it is no other's data."""
+    found = [_report_entry(source, name, fault, allow, digest=digest) for name, fault in entries]
+    files = with_neighbours(source, *zip(*found, strict=True)) if found else ()
+    return tuple(_searched(source, file, allow) if any(finding.rule == "unknown-format" for finding in file.findings) else file for file in files)
+
+
+def _searched(source: Folder, file: FileReport, allow: frozenset[str]) -> FileReport:
+    from lifeseal.serialization._judge import search_window
+
+    findings = Findings()
+    try:
+        with source.open(file.path) as reader:
+            search_window(FileWindow(reader), findings, allow=allow)
+    except (LifesealError, OSError) as error:
+        findings.add("not-read", "", f"cannot be read: {error.strerror if isinstance(error, OSError) else error}")
+    return attrs.evolve(file, findings=file.findings + findings.listed(), verdict=worst(file.verdict, findings.verdict))
 
 
 def _report_entry(source: Folder, name: str, fault: str, allow: frozenset[str], *, digest: bool) -> Found:
@@ -95,7 +113,7 @@ def _report_entry(source: Folder, name: str, fault: str, allow: frozenset[str], 
     else:
         try:
             with source.open(name) as reader:
-                return _report(reader, name, allow, digest=digest)
+                return _report(reader, name, allow, digest=digest, search=False)
         except (LifesealError, OSError) as error:
             findings.add("not-read", "", f"cannot be read: {error.strerror if isinstance(error, OSError) else error}")
     return FileReport(path=name, format="unknown", verdict=findings.verdict, findings=findings.listed()), {}
@@ -121,7 +139,7 @@ def scan_bytes(data: Buffer, *, allow: Iterable[str] = (), digest: bool = False)
         TypeError: ``allow`` is one string.
         ValueError: ``allow`` holds what is no full name.
     """
-    report = _alone(*_report_window(BytesWindow(bytes(data)), "", _checked(allow)))
+    report = _alone(*_report_window(BytesWindow(bytes(data)), "", _checked(allow), search=True))
     note(verdict=report.verdict.value, format=report.format, findings=len(report.findings))
     return attrs.evolve(report, digest=hashlib.sha256(data).digest()) if digest else report
 
@@ -159,7 +177,7 @@ def read_safe(path: StrPath, *, allow: Iterable[str] = (), max_size: int = MAX_R
             raise FormatError(os.fspath(path), "a file was expected, not a folder")
         with source.open(source.name) as reader:
             data = read_whole(reader, where=os.fspath(path), limit=max_size)
-    report = _alone(*_report_window(BytesWindow(data), Path(path).name, allowed))
+    report = _alone(*_report_window(BytesWindow(data), Path(path).name, allowed, search=True))
     note(verdict=report.verdict.value, format=report.format, findings=len(report.findings))
     faults = [finding for finding in report.findings if RULES[finding.rule].verdict is not Verdict.SAFE]
     if any(finding.rule != "pickle-allowed" for finding in faults):
@@ -177,9 +195,9 @@ def _alone(report: FileReport, references: Mapping[Reference, int]) -> FileRepor
     return attrs.evolve(report, findings=report.findings + more)
 
 
-def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool) -> Found:
+def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool, search: bool) -> Found:
     window = RecordedWindow(reader) if digest else FileWindow(reader)
-    report, references = _report_window(window, name, allow)
+    report, references = _report_window(window, name, allow, search=search)
     promised = disagrees(name, report.format)
     if promised:
         told = Finding(rule="name", place="", message=f"is named .{promised}, but its bytes are {report.format}")
@@ -196,11 +214,11 @@ def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool) -
     return attrs.evolve(report, findings=report.findings + more, verdict=worst(report.verdict, Verdict.UNREADABLE)), references
 
 
-def _report_window(window: Window, name: str, allow: frozenset[str]) -> Found:
+def _report_window(window: Window, name: str, allow: frozenset[str], *, search: bool) -> Found:
     from lifeseal.serialization._judge import judge_window
 
     findings = Findings()
-    found, references = judge_window(window, findings, allow=allow)
+    found, references = judge_window(window, findings, allow=allow, search=search)
     return FileReport(path=name, format=found, verdict=findings.verdict, findings=findings.listed()), references
 
 
