@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks._data import ROOT, make_files, own, peer
+from benchmarks._data import ROOT, SEALING_PACKAGES, make_files, own, peer
 from benchmarks._measure import Contender, Row, Sample, compare, rows_of
 
 _READ_ALL = (
@@ -38,6 +38,39 @@ _STREAM = _IN_TEMP + (
     "    c = E(E.generate_key(), context=b'bench')\n"
     "    with open(e.path, 'rb', 0) as f, open(f'{t}/{e.name}', 'wb', 0) as g:\n"
     "      while p := f.read(1 << 20): g.write(c.update(p))\n      g.write(c.finalize()); os.fsync(g.fileno())"
+)
+_PREPARE = (
+    "import os, sys\nfrom lifeseal.erasure import FileRoot, Vault\nt = sys.argv[2]\n"
+    "with Vault.create(f'{t}/vault', root=FileRoot(f'{t}/root')) as v: v.seal(sys.argv[1], 'asset').close()\n"
+    "from cryptography.cobblestone import Cobblestone256Encryptor as E\nos.mkdir(f'{t}/streams')\nfor e in os.scandir(sys.argv[1]):\n"
+    "  c = E(bytes(32), context=b'bench')\n  with open(e.path, 'rb', 0) as f, open(f'{t}/streams/{e.name}', 'wb', 0) as g:\n"
+    "    while p := f.read(1 << 20): g.write(c.update(p))\n    g.write(c.finalize())"
+)
+_UNSEAL = _IN_TEMP + (
+    "from lifeseal.erasure import FileRoot, Vault\n"
+    "  with Vault.open(f'{sys.argv[1]}/vault', root=FileRoot(f'{sys.argv[1]}/root')) as v: v.unseal('asset', f'{t}/out')"
+)
+_UNSTREAM = _IN_TEMP + (
+    "from cryptography.cobblestone import Cobblestone256Decryptor as D\n  for e in os.scandir(f'{sys.argv[1]}/streams'):\n"
+    "    c = D(bytes(32), context=b'bench')\n    with open(e.path, 'rb', 0) as f, open(f'{t}/{e.name}', 'wb', 0) as g:\n"
+    "      while p := f.read(1 << 20): g.write(c.update(p))\n      g.write(c.finalize()); os.fsync(g.fileno())"
+)
+_PYRAGE = _IN_TEMP + (
+    "import pyrage\n  r = [pyrage.x25519.Identity.generate().to_public()]\n  for e in os.scandir(sys.argv[1]):\n"
+    "    pyrage.encrypt_file(e.path, f'{t}/{e.name}', r)\n    with open(f'{t}/{e.name}', 'rb') as f: os.fsync(f.fileno())"
+)
+_AWS = _IN_TEMP + (
+    "import aws_encryption_sdk as s\n  from aws_encryption_sdk.identifiers import CommitmentPolicy, EncryptionKeyType, WrappingAlgorithm\n"
+    "  from aws_encryption_sdk.internal.crypto.wrapping_keys import WrappingKey\n"
+    "  from aws_encryption_sdk.key_providers.raw import RawMasterKeyProvider\n"
+    "  class P(RawMasterKeyProvider):\n    provider_id = 'bench'\n    def _get_raw_key(self, key_id):\n"
+    "      return WrappingKey(WrappingAlgorithm.AES_256_GCM_IV12_TAG16_NO_PADDING, bytes(32), EncryptionKeyType.SYMMETRIC)\n"
+    "  p = P(); p.add_master_key('k')\n"
+    "  c = s.EncryptionSDKClient(commitment_policy=CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT)\n"
+    "  a = s.identifiers.AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY\n  for e in os.scandir(sys.argv[1]):\n"
+    "    with open(e.path, 'rb') as f, open(f'{t}/{e.name}', 'wb') as g:\n"
+    "      with c.stream(mode='e', source=f, key_provider=p, algorithm=a, frame_length=65536) as x:\n        for q in x: g.write(q)\n"
+    "      g.flush(); os.fsync(g.fileno())"
 )
 _AEAD = (
     "import os, sys; from cryptography.hazmat.primitives.ciphers.aead import AESGCM; a = AESGCM(bytes(32)); n = 0\n"
@@ -162,18 +195,39 @@ def measure_keyless(options: Options) -> list[Row]:
 
 
 def measure_seal(options: Options) -> list[Row]:
-    """Seal a folder into a new vault, read back and compared, against the bare cipher stream to disk; floors: copy, raw AEAD, reading."""
+    """Seal and unseal a folder, against the bare cipher stream and two peers, to disk; floors: copy, raw AEAD, reading."""
     folder = str(make_files(options.folder / "seal", count=4, size=options.mib * 2**20 // 4))
     place = str(options.folder)
+    other = peer("python", packages=SEALING_PACKAGES)
     contenders = [
         Contender(name="lifeseal seal", command=(sys.executable, "-c", _SEAL, folder, place)),
         Contender(name="cryptography, Cobblestone-256 stream", command=(sys.executable, "-c", _STREAM, folder, place)),
+        Contender(name="pyrage", command=(other, "-c", _PYRAGE, folder, place)),
+        Contender(name="aws-encryption-sdk", command=(other, "-c", _AWS, folder, place)),
         Contender(name="copy", command=(sys.executable, "-c", _COPY, folder, place)),
         Contender(name="AES-256-GCM in memory", command=(sys.executable, "-c", _AEAD, folder)),
         Contender(name="reading", command=(sys.executable, "-c", _READ_ALL, folder)),
     ]
-    references = ["cryptography, Cobblestone-256 stream", "copy", "AES-256-GCM in memory"]
-    return compare(f"seal {options.mib} MiB in 4 files", contenders, references=references, runs=options.runs)
+    references = ["cryptography, Cobblestone-256 stream", "pyrage", "aws-encryption-sdk", "copy", "AES-256-GCM in memory"]
+    rows = compare(f"seal {options.mib} MiB in 4 files", contenders, references=references, runs=options.runs)
+    made = options.folder / "made"
+    made.mkdir()
+    subprocess.run([sys.executable, "-c", _PREPARE, folder, made], check=True)
+    contenders = [
+        Contender(name="lifeseal unseal", command=(sys.executable, "-c", _UNSEAL, str(made), place)),
+        Contender(name="cryptography, Cobblestone-256 stream", command=(sys.executable, "-c", _UNSTREAM, str(made), place)),
+    ]
+    return rows + compare(f"unseal {options.mib} MiB in 4 files", contenders, references=["cryptography, Cobblestone-256 stream"], runs=options.runs)
+
+
+def measure_range(options: Options) -> list[Row]:
+    """Read a container by ranges, against the bare cipher stream, and against opening chunks that are in memory."""
+    return _in_one_process("_vault", options, lambda name: "lifeseal" not in name, "range")
+
+
+def measure_tree(options: Options) -> list[Row]:
+    """Look up and erase keys among 16.7 million, against the opens and the fsyncs that they need. Takes 2 GB of disk."""
+    return _in_one_process("_vault", options, lambda name: "lifeseal" not in name, "tree")
 
 
 def measure_load(options: Options) -> list[Row]:
@@ -186,8 +240,8 @@ def measure_scan(options: Options) -> list[Row]:
     return _in_one_process("_scan", options, lambda name: "lifeseal" not in name)
 
 
-def _in_one_process(module: str, options: Options, is_reference: Callable[[str], bool]) -> list[Row]:
-    command = (sys.executable, "-m", f"benchmarks.{module}", str(options.folder), str(options.mib), str(options.runs))
+def _in_one_process(module: str, options: Options, is_reference: Callable[[str], bool], *words: str) -> list[Row]:
+    command = (sys.executable, "-m", f"benchmarks.{module}", str(options.folder), str(options.mib), str(options.runs), *words)
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     found: dict[str, dict[str, list[Sample]]] = {}
     for way in json.loads(done.stdout):
@@ -202,6 +256,8 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "verify": measure_verify,
     "keyless": measure_keyless,
     "seal": measure_seal,
+    "range": measure_range,
+    "tree": measure_tree,
     "load": measure_load,
     "scan": measure_scan,
 }

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PEERS = ROOT / ".venv-peers"
 PEER_PACKAGES = Path(__file__).with_name("peers.txt")
+SEALING_PACKAGES = Path(__file__).with_name("peers-sealing.txt")
 _BLOCK = 1 << 20
 
 
@@ -35,22 +35,24 @@ def make_files(folder: Path, *, count: int, size: int) -> Path:
     return folder
 
 
-def peer(program: str) -> str:
+def peer(program: str, *, packages: Path = PEER_PACKAGES) -> str:
     """Return a program of the peers' environment, which is built on first use.
 
     Args:
         program: Its name.
+        packages: What the environment holds; it is named after this file.
 
     Returns:
         Its path.
     """
-    stamp = PEERS / "installed"
-    if not stamp.exists() or stamp.read_bytes() != PEER_PACKAGES.read_bytes():
-        print("installing the peers into .venv-peers", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
-        subprocess.run([PEERS / "bin" / "python", "-m", "pip", "-qq", "install", "-r", PEER_PACKAGES], check=True)
-        stamp.write_bytes(PEER_PACKAGES.read_bytes())
-    return str(PEERS / "bin" / program)
+    place = ROOT / f".venv-{packages.stem}"
+    stamp = place / "installed"
+    if not stamp.exists() or stamp.read_bytes() != packages.read_bytes():
+        print(f"installing the peers into {place.name}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", place], check=True)
+        subprocess.run([place / "bin" / "python", "-m", "pip", "-qq", "install", "-r", packages], check=True)
+        stamp.write_bytes(packages.read_bytes())
+    return str(place / "bin" / program)
 
 
 def own(program: str) -> str:

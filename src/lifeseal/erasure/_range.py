@@ -66,7 +66,7 @@ class RangeReader:
                 with view[:_KEY] as used:
                     self._cipher: AESGCM | None = AESGCM(used)
             with memoryview(bytearray(CHUNK)) as scratch, scratch[: rest - _TAG] as out:
-                self._chunks(self._cipher, self._last, buffer, out)
+                self._chunk(self._cipher, self._last, out)
 
     def readinto(self, buffer: memoryview, start: int) -> int:
         """Fill ``buffer`` with plaintext from offset ``start``.
@@ -87,15 +87,19 @@ class RangeReader:
         if cipher is None:
             raise StateError(f"{self._where}: this reader is closed")
         with buffer.cast("B") as whole, whole[: max(0, self.size - start)] as out:
+            length = len(out)
             try:
-                self._shared(cipher, out, start)
+                if length <= CHUNK and start % CHUNK == 0 and length == min(CHUNK, self.size - start):
+                    self._chunk(cipher, start // CHUNK, out)
+                else:
+                    self._shared(cipher, out, start)
             except BaseException:
-                out[:] = bytes(len(out))
+                out[:] = bytes(length)
                 raise
-            return len(out)
+            return length
 
     def _shared(self, cipher: "AESGCM", out: memoryview, start: int) -> None:
-        shares = min(available_cores(), len(out) // _SHARE)
+        shares = len(out) // _SHARE and min(available_cores(), len(out) // _SHARE)
         if shares < 2:  # noqa: PLR2004 - one core, or too little to share
             self._some(cipher, out, start)
             return
@@ -119,7 +123,7 @@ class RangeReader:
                 else:
                     count = 1
                     scratch = memoryview(bytearray(min(CHUNK, self.size - number * CHUNK)))
-                    self._chunks(cipher, number, sealed, scratch)
+                    self._chunk(cipher, number, scratch)
                     piece = scratch[skip : skip + left]
                     out[done : done + len(piece)] = piece
                 done += len(piece)
@@ -139,7 +143,21 @@ class RangeReader:
                     place = (number - first) * _STRIDE
                     decrypt((base ^ number).to_bytes(_NONCE, "big"), fetched[place : place + _STRIDE], None, out[at : at + CHUNK])
             except self._wrong:
-                raise TamperedError(f"{self._where}, byte {number * CHUNK}: does not authenticate; it was changed, cut or mixed up") from None
+                raise self._tampered(number) from None
+
+    def _chunk(self, cipher: "AESGCM", number: int, out: memoryview) -> None:
+        """Decrypt one chunk, which is what a random read comes to."""
+        sealed = memoryview(bytearray(len(out) + _TAG))
+        offset = HEADER + number * _STRIDE
+        if self._disk.readinto(sealed, offset) != len(sealed):
+            self._fetch(sealed, offset)
+        try:
+            cipher.decrypt_into((self._base ^ number).to_bytes(_NONCE, "big"), sealed, None, out)
+        except self._wrong:
+            raise self._tampered(number) from None
+
+    def _tampered(self, number: int) -> TamperedError:
+        return TamperedError(f"{self._where}, byte {number * CHUNK}: does not authenticate; it was changed, cut or mixed up")
 
     def _fetch(self, out: memoryview, offset: int) -> None:
         done = 0
