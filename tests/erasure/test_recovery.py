@@ -4,11 +4,13 @@
 import copy
 import hashlib
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from erasure.conftest import in_memory
 from erasure.test_interruption import Stopped, every_stop
+from lifeseal._io import Secret
 from lifeseal.erasure import KeyState, PassphraseRoot, Vault
 from lifeseal.errors import CredentialError, DestroyedError, LifesealError, PendingError, RolledBackError, StoreError, TamperedError
 from lifeseal.testing import Faults, MemoryCell, MemoryWrapper
@@ -264,6 +266,53 @@ def test_a_wrapper_that_does_not_know_the_version_in_force_destroys_nothing(tmp_
         del holder.versions
         assert len(holder.versions(vault._session.id)) == 2
         assert contents(vault, tmp_path) == BEFORE
+
+
+def test_a_wrapper_with_several_later_versions_belongs_to_a_newer_folder_and_keeps_them(tmp_path, plain, prepared):
+    """As after a restore of the folder, and an old key version that somebody brought back."""
+    holder = prepared(tmp_path, "wrapper")
+    with Vault.open(tmp_path / "vault", root=holder) as vault:
+        identity = vault._session.id
+        later = [holder.create(identity, epoch) for epoch in (6, 7)]
+        with pytest.raises(StoreError, match="2 key versions later than that of this folder; nothing was destroyed"):
+            vault.erase(["first"])
+        assert [version.name for version in holder.versions(identity)][1:] == later
+        holder.destroy(later[0])
+        vault.erase(["first"])
+        assert len(holder.versions(identity)) == 1
+
+
+def test_what_was_staged_for_a_change_that_failed_is_forgotten(tmp_path, plain, prepared, monkeypatch):
+    holder = prepared(tmp_path, "cell")
+    monkeypatch.setattr("lifeseal.erasure._map.PAGE_LIMIT", 300)  # so that the next name splits a page
+    with Vault.open(tmp_path / "vault", root=holder) as vault:
+        holder.faults = Faults(1 << 30)
+        before = len(holder.faults.calls)
+        vault.seal(plain, "counted").close()
+        calls = len(holder.faults.calls) - before
+        for at in range(1, calls + 1):
+            holder.faults = Faults(at)
+            with pytest.raises(StoreError):
+                vault.seal(plain, "second").close()
+            holder.faults = Faults()
+            assert contents(vault, tmp_path) == BEFORE
+        vault.seal(plain, "second").close()
+        assert contents(vault, tmp_path) == AFTER["seal"]
+
+
+def test_a_passphrase_that_two_threads_use_wraps_under_no_other_key(tmp_path, monkeypatch):
+    monkeypatch.setattr("lifeseal.erasure._passphrase._MEMORY", 64)
+    root = PassphraseRoot(b"x")
+    versions = [root.create(bytes(16), epoch) for epoch in range(8)]
+
+    def there_and_back(version):
+        with Secret.random() as key:
+            for _ in range(40):
+                with root.unwrap(version, root.wrap(version, key, b"c"), b"c") as found:
+                    assert found.same_as(key)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(there_and_back, versions))
 
 
 @pytest.mark.parametrize(

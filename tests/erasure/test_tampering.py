@@ -205,6 +205,29 @@ def test_a_vault_that_is_a_file_is_refused(small, tmp_path):
     Vault.open(tmp_path / "link", root=small.root).close()
 
 
+@pytest.mark.parametrize("place", [-1, -500, -1025, -3000], ids=["note", "note's magic", "trailer", "node"])
+def test_a_log_damaged_at_its_end_is_tampering_not_a_rollback(desk, place):
+    with desk.create() as vault:
+        vault.seal(desk.model, "model")
+    good = desk.log.read_bytes()
+    bad = bytearray(good)
+    bad[place] ^= 1
+    desk.log.write_bytes(bad)
+    if place > -512:  # the note is not needed to read
+        desk.open().close()
+    elif place > -1025:
+        with pytest.raises(TamperedError):
+            desk.open()
+    else:
+        with pytest.raises(TamperedError), desk.open() as vault:
+            vault.verify()
+    desk.log.write_bytes(good[:-700])
+    with pytest.raises(TamperedError, match="the change of epoch 3 was damaged or cut"):
+        desk.open()
+    desk.log.write_bytes(good)
+    desk.open().close()
+
+
 def test_an_old_log_is_a_rollback(desk):
     with desk.create() as vault:
         old = desk.log.read_bytes()

@@ -226,7 +226,7 @@ def test_a_torn_end_hides_nothing_that_was_whole(tmp_path, torn):
     grove.path.write_bytes(grove.path.read_bytes()[: len(whole) + torn])
     with LogReader(tmp_path, 1, VAULT) as log:
         commit, newest, noted = log.find(2)
-        assert (commit.epoch, commit.end, newest, noted) == (2, len(whole), 2, 0)
+        assert (commit.epoch, commit.end, newest, noted) == (2, len(whole), commit, 0)
         assert log.find(3)[0] is None
 
 
@@ -236,13 +236,13 @@ def test_a_note_that_a_batch_is_in_force_is_found_behind_it(tmp_path):
         file.write(done_note(VAULT, 1))
     with LogReader(tmp_path, 1, VAULT) as log:
         commit, newest, noted = log.find(1)
-        assert (commit.epoch, newest, noted, log.end_of(commit)) == (1, 1, 1, commit.end + BLOCK)
+        assert (commit.epoch, newest, noted, log.end_of(commit)) == (1, commit, 1, commit.end + BLOCK)
 
 
 def test_a_batch_of_another_vault_is_none(tmp_path):
     grove = Grove(tmp_path)
     with LogReader(tmp_path, 1, bytes(16)) as log:
-        assert log.find(1) == (None, 0, 0)
+        assert log.find(1) == (None, None, 0)
     with grove.tree() as tree:
         assert tree.epoch == 1
 

@@ -46,11 +46,16 @@ class State:
             self._names = NameMap(self.tree)
         return self._names
 
+    def forget_names(self) -> None:
+        """Drop the map, with what was staged in it; it is read again when it is asked for."""
+        if self._names is not None:
+            self._names.close()
+            self._names = None
+
     def close(self) -> None:
         """Zero what is in memory; twice is no error."""
         self.tree.close()
-        if self._names is not None:
-            self._names.close()
+        self.forget_names()
 
     def __enter__(self) -> Self:
         return self
@@ -139,8 +144,10 @@ def open_tree(folder: Path, held: HeldRoot) -> Tree:
         with contextlib.ExitStack() as stack:
             stack.callback(log.close)
             commit, last, in_force = log.find(held.epoch)
-            newest = max(newest, last)
             if commit is None:
+                if last is not None and last.epoch < held.epoch and log.is_torn(last):
+                    odd = odd or TamperedError(f"{log.where}, byte {last.end}: the change of epoch {held.epoch} was damaged or cut")
+                newest = max(newest, 0 if last is None else last.epoch)
                 continue
             if in_force > held.epoch:
                 raise _root_is_older(folder, in_force, held.epoch)

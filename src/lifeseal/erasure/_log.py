@@ -86,19 +86,19 @@ class LogReader:
         with DiskSource(folder) as source:
             self._reader: Reader = source.open(log_name(start))
 
-    def find(self, epoch: int) -> tuple[Commit | None, int, int]:
+    def find(self, epoch: int) -> tuple[Commit | None, Commit | None, int]:
         """Find the last batch of an epoch.
 
         Args:
             epoch: Which one.
 
         Returns:
-            The batch or None; the epoch of the newest batch in the log; and the newest that was noted as in force. 0 stands for none.
+            The batch; the last whole batch in the log; and the newest epoch that was noted as in force, 0 for none.
         """
-        newest = noted = 0
+        newest, noted = None, 0
         for position in self._blocks_backwards():
             commit = self.trailer(position)
-            newest = max(newest, 0 if commit is None else commit.epoch)
+            newest = newest or commit
             while commit is not None:
                 if self.end_of(commit) > commit.end:
                     noted = max(noted, commit.epoch)
@@ -108,6 +108,10 @@ class LogReader:
                 if commit is not None and commit.trailer >= before.start:
                     break
         return None, newest, noted
+
+    def is_torn(self, commit: Commit) -> bool:
+        """Tell whether something follows the last whole batch that is none."""
+        return self.measure() > self.end_of(commit)
 
     def end_of(self, commit: Commit) -> int:
         """Tell where the next batch begins: after the note that this one is in force, if it was noted."""

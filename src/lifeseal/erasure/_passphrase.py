@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class PassphraseRoot:
             raise ValueError("a passphrase must not be empty")
         self._passphrase = Secret.copy_of(passphrase)
         self._process = os.getpid()
+        self._guard = threading.Lock()  # the derived key that one thread uses is not for another to zero
         self._known: tuple[str, Secret] | None = None
 
     def create(self, vault: bytes, epoch: int) -> str:  # noqa: ARG002 - a salt is for nothing else anyway
@@ -74,7 +76,7 @@ class PassphraseRoot:
 
         sealed = bytearray(_NONCE + len(key) + _TAG)
         sealed[:_NONCE] = os.urandom(_NONCE)
-        with self._derived(version).view() as kek, key.view() as plain, memoryview(sealed) as view, view[_NONCE:] as out:
+        with self._guard, self._derived(version).view() as kek, key.view() as plain, memoryview(sealed) as view, view[_NONCE:] as out:
             AESGCM(kek).encrypt_into(bytes(view[:_NONCE]), plain, context, out)
         return bytes(sealed)
 
@@ -99,7 +101,7 @@ class PassphraseRoot:
         if len(wrapped) != _NONCE + KEY_SIZE + _TAG:
             raise FormatError("wrapped root", f"{_NONCE + KEY_SIZE + _TAG} bytes were expected")
         key = Secret(KEY_SIZE)
-        with self._derived(version).view() as kek, key.view() as out:
+        with self._guard, self._derived(version).view() as kek, key.view() as out:
             try:
                 AESGCM(kek).decrypt_into(wrapped[:_NONCE], wrapped[_NONCE:], context, out)
             except InvalidTag:

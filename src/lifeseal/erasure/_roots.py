@@ -126,7 +126,7 @@ class Roots:
 
         Raises:
             PendingError: An old root is not gone.
-            StoreError: The holder does not list the version in force, or cannot be reached; nothing was destroyed.
+            StoreError: The holder does not list the version in force, lists several later ones, or cannot be reached; nothing was destroyed.
         """
         if self.cell is not None:
             return ()
@@ -229,6 +229,9 @@ class Roots:
             return ()
         if not any(found.name == version and found.state is KeyState.LIVE for found in listed):
             raise StoreError(f"{self.folder}: the holder does not list the key version in force; nothing was destroyed")
+        later = [found.name for found in listed[[found.name for found in listed].index(version) + 1 :] if found.state is not KeyState.DESTROYED]
+        if len(later) > 1:  # an interrupted change leaves one at most, so this folder is not the one they belong to
+            raise StoreError(f"{self.folder}: the holder has {len(later)} key versions later than that of this folder; nothing was destroyed")
         scheduled = []
         for found in listed:
             state = found.state

@@ -80,7 +80,11 @@ class Session:
 
     def commit(self, edits: Sequence[Edit], head: Head, *, what: str) -> Outcome:
         """Change the vault; see `lifeseal.erasure._change.commit`. Call it within `writing`."""
-        state, outcome = commit(self._open(), sorted(edits, key=lambda edit: edit.start), head, what=what)
+        before = self._open()
+        try:
+            state, outcome = commit(before, sorted(edits, key=lambda edit: edit.start), head, what=what)
+        finally:
+            before.forget_names()  # what was staged is written now, or never
         self.moved(state, outcome)
         return outcome
 
