@@ -25,7 +25,8 @@ class PassphraseRoot:
 
     Best effort only: the wrapped root lies in the vault folder, so whoever has an older copy of the folder and knows the passphrase opens what
     was erased since. Forgetting the passphrase loses everything. A passphrase that can be guessed is no protection: anybody with the folder can
-    try, at the price of one Argon2id a guess.
+    try, at the price of one Argon2id a guess. Deriving a key leaves a copy of the passphrase in ordinary memory of this process, which the
+    cryptography library does not clear.
 
     Args:
         passphrase: Not empty; a bytearray is zeroed after it was copied into locked memory.
