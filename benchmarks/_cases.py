@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks._data import ROOT, SEALING_PACKAGES, make_files, own, peer
+from benchmarks._datasets import measure_data_files, measure_data_records
 from benchmarks._measure import Contender, Row, Sample, compare, rows_of
 
 _READ_ALL = (
@@ -88,12 +89,14 @@ class Options:
         mib: Mebibytes of the large model.
         files: Number of files of the model of small files.
         folder: Where data is made.
+        records: Records of the dataset of records.
     """
 
     runs: int
     mib: int
     files: int
     folder: Path
+    records: int = 1_000_000
 
 
 def measure_import(options: Options) -> list[Row]:
@@ -260,4 +263,6 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "tree": measure_tree,
     "load": measure_load,
     "scan": measure_scan,
+    "data-files": measure_data_files,
+    "data-records": measure_data_records,
 }

@@ -26,7 +26,7 @@ from lifeseal._io._names import make_folder, remove, remove_all, second_name
 from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
 from lifeseal._io._room import refuse_beyond_free
-from lifeseal._io._source import WRITTEN, DiskReader, DiskSource, Reader, Source, checked_name
+from lifeseal._io._source import WRITTEN, DiskReader, DiskSource, Reader, Source, checked_name, stamped_size
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, loads, parse_hex, take_out
 from lifeseal._io._threads import Cancelled, Report, in_threads, undisturbed
 from lifeseal._io._toml import MAX_TOML, Table, load_toml
@@ -83,6 +83,7 @@ __all__ = [
     "replacing",
     "require",
     "second_name",
+    "stamped_size",
     "sweep",
     "take_out",
     "undisturbed",

@@ -145,6 +145,7 @@ def hash_files(
     progress: ProgressCallback = None,
     phase: str = "hashing",
     settled: bool = False,
+    sizes: Mapping[str, int] | None = None,
 ) -> dict[str, FileDigest]:
     """Hash files, each in one read.
 
@@ -157,6 +158,7 @@ def hash_files(
         executor: Runs the work instead of threads; its workers open the same path, so ``source`` must be on disk.
         progress: Called in this thread about five times a second; raising from it stops the work.
         phase: Word for the progress.
+        sizes: Bytes of each, where they are known already, to plan work by.
         settled: Look again at all files on disk when the last one is read, and refuse one that was written or replaced since the start.
 
     Returns:
@@ -170,7 +172,7 @@ def hash_files(
     new_hasher(algorithm)
     disk = source if settled and isinstance(source, DiskSource) else None
     stamps = {} if disk is None else {name: disk.stamp(name) for name in names}
-    sizes = {name: source.size(name) for name in names}
+    sizes = {name: source.size(name) for name in names} if sizes is None else sizes
     report = Report(phase, sum(sizes.values()), progress)
     if executor is not None:
         if not isinstance(source, DiskSource):

@@ -18,6 +18,7 @@ MAX_FILES = 1 << 20
 MAX_FOLDER_DEPTH = 64
 _MAX_LINKS = 8
 _STAMP = struct.Struct(">qQQqq")
+_SIZE = slice(24, 32)
 WRITTEN = slice(8)  # of a stamp: what other machines that share the file system see alike
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -368,6 +369,11 @@ class DiskSource:
             return
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise FormatError(f"{self.where}: {name!r}", f"a regular file was expected, not a {kind_of(mode)}") from None
+
+
+def stamped_size(stamp: bytes) -> int:
+    """Tell the bytes of a file, to plan work by, from its stamp."""
+    return int.from_bytes(stamp[_SIZE], "big")
 
 
 def checked_name(name: str, *, where: str) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text cut into records: a line's raw bytes, without the line feed that ends it."""
 
+import codecs
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -30,29 +31,27 @@ def lines(stream: Stream, where: str, *, utf8: bool, start: int = 0, number: int
         FormatError: It is not UTF-8.
         LimitError: A line is longer than 64 MiB.
     """
+    check = _Utf8(where) if utf8 else None
     pieces: list[bytes] = []
-    held, count = 0, number
+    held, count, at = 0, number, start
     while block := stream.read(BLOCK):
-        cut = block.rfind(b"\n") + 1
-        if not cut:
-            pieces.append(block)
-            held += len(block)
-            if held > MAX_RECORD:
-                raise LimitError(f"{where}, record {count}", limit=MAX_RECORD, seen=held)
-            continue
-        whole = b"".join([*pieces, block[:cut]])
-        rest = block[cut:]
-        pieces, held = [rest], len(rest)
-        if utf8:
-            _refuse_other_text(whole, where, count)
-        found = whole.split(b"\n")
-        found.pop()
-        yield found, start
-        count += len(found)
-        start += len(whole)
+        if check is not None:
+            check.take(block, count)
+        found = block.split(b"\n")
+        pieces.append(found[0])
+        held += len(found[0])
+        if held > MAX_RECORD:
+            raise LimitError(f"{where}, record {count}", limit=MAX_RECORD, seen=held)
+        at += len(block)
+        if len(found) > 1:
+            found[0] = b"".join(pieces)
+            last = found.pop()
+            yield found, start
+            count += len(found)
+            pieces, held, start = [last], len(last), at - len(last)
+    if check is not None:
+        check.take(b"", count, final=True)
     if last := b"".join(pieces):
-        if utf8:
-            _refuse_other_text(last, where, count)
         yield [last], start
 
 
@@ -118,9 +117,17 @@ def chunk_offsets(batch: Batch, room: int) -> list[int]:
     return found
 
 
-def _refuse_other_text(data: bytes, where: str, count: int) -> None:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        record = count + data.count(b"\n", 0, error.start)
-        raise FormatError(f"{where}, record {record}", "not UTF-8; a file of another encoding can be recorded as format 'lines'") from None
+class _Utf8:
+    """Refuses text that is not UTF-8, a piece at a time."""
+
+    def __init__(self, where: str) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+        self._where = where
+
+    def take(self, data: bytes, count: int, *, final: bool = False) -> None:
+        try:
+            self._decode(data, final)
+        except UnicodeDecodeError as error:
+            place = max(error.start - len(error.object) + len(data), 0)
+            record = count + data.count(b"\n", 0, place)
+            raise FormatError(f"{self._where}, record {record}", "not UTF-8; a file of another encoding can be recorded as format 'lines'") from None

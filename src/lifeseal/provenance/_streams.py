@@ -40,6 +40,7 @@ class Raw:
         self._take = take
         self._at = start
         self._end = end
+        self._buffer = memoryview(b"")
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to ``size`` bytes; none at the end.
@@ -51,13 +52,14 @@ class Raw:
         wanted = BLOCK if size < 0 else size
         if self._end is not None:
             wanted = min(wanted, self._end - self._at)
-        buffer = bytearray(wanted)
-        count = self._reader.readinto(memoryview(buffer), self._at) if wanted else 0
+        if wanted > len(self._buffer):
+            self._buffer = memoryview(bytearray(wanted))
+        count = self._reader.readinto(self._buffer[:wanted], self._at) if wanted else 0
         self._at += count
         stop = self._reader.size if self._end is None else self._end
         if self._at > stop or (wanted and not count and self._at < stop):
             raise FormatError(self._where, f"changed while it was read: {self._at} bytes instead of {stop}")
-        data = bytes(buffer) if count == wanted else bytes(buffer[:count])
+        data = bytes(self._buffer[:count])
         if self._take is not None and data:
             self._take(data)
         return data

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from lifeseal._io import DiskSource, Progress, ProgressCallback, StrPath, hash_files, in_batches
+from lifeseal._io import DiskSource, Progress, ProgressCallback, StrPath, hash_files, in_batches, stamped_size
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.provenance._entries import MAX_PATH, RecordedFile
 from lifeseal.provenance._formats import FORMATS, detect
@@ -72,14 +72,14 @@ class Recording:
         names = [(source, prefix, source.names()) for source, prefix in self._sources]
         self._refuse_too_much(names)
         stamps = {prefix + name: source.stamp(name) for source, prefix, there in names for name in there}
-        self._sizes = {prefix + name: source.size(name) for source, prefix, there in names for name in there}
+        self._sizes = {path: stamped_size(stamp) for path, stamp in stamps.items()}
         self._meter = Meter("recording", sum(self._sizes.values()), self._progress)
         self._reuse(stamps, previous)
         for source, prefix, there in names:
             todo = [name for name in there if prefix + name not in self._found]
             forms = {name: form for name in todo if self._records and (form := detect(name, self._records.formats))}
             for group in self._groups([name for name in todo if name not in forms], prefix):
-                self._take(source, prefix, self._whole(source, group), stamps)
+                self._take(source, prefix, self._whole(source, prefix, group), stamps)
             for entries in self._cut(source, prefix, forms):
                 self._take(source, prefix, entries, stamps)
         self._meter.tell()
@@ -115,7 +115,7 @@ class Recording:
             path = prefix + entry.path
             if source.stamp(entry.path) != stamps[path]:
                 raise FormatError(f"{source.where}: {entry.path!r}", "changed while it was recorded")
-            self._found[path] = attrs.evolve(entry, path=path)
+            self._found[path] = attrs.evolve(entry, path=path) if prefix else entry
             if self._journal is not None:
                 self._journal.add(Known(file=self._found[path], stamp=stamps[path], read=self._started))
 
@@ -126,14 +126,16 @@ class Recording:
         else:
             yield from in_batches(names, {name: self._sizes[prefix + name] for name in names}, files=_GROUP_FILES, size=_GROUP_BYTES)
 
-    def _whole(self, source: DiskSource, names: Sequence[str]) -> Iterator[RecordedFile]:
+    def _whole(self, source: DiskSource, prefix: str, names: Sequence[str]) -> Iterator[RecordedFile]:
         before = self._meter.done
 
         def told(step: Progress) -> None:
             self._meter.done = before + step.done
             self._meter.tell()
 
-        found = hash_files(source, names, executor=self._executor, progress=told if self._progress else None, phase="recording")
+        sizes = {name: self._sizes[prefix + name] for name in names}
+        report = told if self._progress else None
+        found = hash_files(source, names, sizes=sizes, executor=self._executor, progress=report, phase="recording")
         for name, entry in found.items():
             yield RecordedFile(path=name, size=entry.size, sha256=entry.digest)
         self._meter.done = before + sum(entry.size for entry in found.values())
