@@ -6,6 +6,7 @@ import json
 import pytest
 
 from lifeseal import attestation, provenance
+from support import authority
 
 
 @pytest.fixture
@@ -189,3 +190,14 @@ def test_a_trace_can_ask_who_vouches(cli, trained, tmp_path):
     assert (bare.code, "a statement that nobody signed" in bare.err) == (1, True)
     (trained / "2.json.sig").unlink()
     assert cli("data", "trace", "NOASSERTION", trained / "2.json", *key).code == 2
+
+
+def test_a_manifest_is_signed_with_a_certificate_too(cli, lines, tmp_path):
+    root = authority.root()
+    certificate, key = root.issue("data team").write(tmp_path, "leaf")
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    assert cli("data", "record", lines, "--out", tmp_path / "m.json", "--key", key, "--cert", certificate).code == 0
+    policy = attestation.TrustedCertificates.from_files([tmp_path / "root.pem"])
+    assert len(provenance.open_manifest(tmp_path / "m.json", policy=policy).files) == 2
+    assert "exactly one of --key and --sigstore" in cli("data", "record", lines, "--out", tmp_path / "n.json", "--cert", certificate).err
+    assert not (tmp_path / "n.json").exists()

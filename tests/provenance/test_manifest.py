@@ -5,12 +5,13 @@ import datetime as dt
 import json
 import re
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lifeseal.errors import FormatError, LifesealError, LimitError
-from lifeseal.provenance import Column, Description, FileRecords, KeyUse, Manifest, Origin, RecordedFile, SetRoot
+from lifeseal.provenance import Column, Description, FileRecords, KeyUse, Manifest, Origin, RecordedFile, SetRoot, _manifest
 
 
 def document(manifest):
@@ -139,6 +140,15 @@ def test_another_spelling_of_the_same_manifest_is_refused(change, manifest):
     assert json.loads(bad) == document(manifest)
     with pytest.raises(FormatError, match="m: the canonical form was expected"):
         Manifest.from_bytes(bad, where="m")
+
+
+def test_what_nobody_could_read_back_is_not_written(manifest, monkeypatch, tmp_path):
+    monkeypatch.setattr(_manifest, "MAX_MANIFEST", len(manifest.to_bytes()))
+    manifest.write(tmp_path / "m.json")
+    larger = attrs.evolve(manifest, description=attrs.evolve(manifest.description, notes="n"))
+    with pytest.raises(LimitError, match="more than the limit"):
+        larger.write(tmp_path / "m.json")
+    assert Manifest.load(tmp_path / "m.json") == manifest
 
 
 def test_a_field_that_stands_twice_is_refused(manifest):

@@ -5,10 +5,27 @@ import datetime as dt
 
 import attrs
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from lifeseal import provenance, signing
-from lifeseal.attestation import Bundle, Purpose, Statement, Subject, Waiver, Withdrawals, WithdrawnArtefact, WithdrawnSigner, sign_statement
+from lifeseal import provenance, signing, testing
+from lifeseal.attestation import (
+    Bundle,
+    CertificateSigner,
+    KeySigner,
+    Purpose,
+    SigstoreSigner,
+    Statement,
+    Subject,
+    TrustedCertificates,
+    TrustedIdentity,
+    Waiver,
+    Withdrawals,
+    WithdrawnArtefact,
+    WithdrawnSigner,
+    sign_statement,
+)
 from lifeseal.errors import DigestMismatchError, FormatError, PolicyError, SignatureError, WithdrawnError
+from support import authority
 
 
 @pytest.fixture
@@ -21,6 +38,32 @@ def signed(manifest, signer, tmp_path):
 
 def test_a_signed_manifest_opens(signed, manifest, signer):
     assert provenance.open_manifest(signed, policy=signer.public) == manifest
+
+
+@pytest.fixture(scope="module")
+def keyless():
+    with testing.sigstore() as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["P-384 key", "certificate", "identity"])
+def test_every_signer_signs_datasets(kind, manifest, tmp_path, request):
+    if kind == "identity":
+        running = request.getfixturevalue("keyless")
+        signer = SigstoreSigner(running.trust(), running.oidc.token("data@example.org"))
+        policy = TrustedIdentity("data@example.org", running.oidc.url, running.trust())
+    elif kind == "certificate":
+        root = authority.root()
+        certificate, key = root.issue("data team").write(tmp_path, "leaf")
+        signer = CertificateSigner.from_files(key, certificate)
+        (tmp_path / "root.pem").write_bytes(root.pem)
+        policy = TrustedCertificates.from_files([tmp_path / "root.pem"])
+    else:
+        signer = KeySigner(ec.generate_private_key(ec.SECP384R1()))
+        policy = signer.public
+    manifest.write(tmp_path / "m.json")
+    provenance.sign(manifest, signer=signer).write(tmp_path / "m.json.sig")
+    assert provenance.open_manifest(tmp_path / "m.json", policy=policy) == manifest
 
 
 def test_the_signature_may_be_given(signed, manifest, signer, tmp_path):

@@ -12,7 +12,7 @@ import click
 
 from lifeseal.cli._options import PATH, bytes_from, common, examples, refuse_half_unicode, same_file
 from lifeseal.cli._output import Output, counted
-from lifeseal.cli._signers import load_signer
+from lifeseal.cli._signers import choose_signer
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -51,6 +51,11 @@ _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
 @click.option("--workers", type=click.IntRange(1, 1024), help="Hash in so many processes.")
 @click.option("--key", type=PATH, help="Sign the manifest; the signature goes to MANIFEST.sig.")
 @click.option("--passphrase-file", type=PATH, help="For an encrypted key: its passphrase on the first line; - reads standard input.")
+@click.option("--cert", type=PATH, help="The key's certificate (PEM).")
+@click.option("--chain", type=PATH, multiple=True, help="Certificates between it and the root (PEM). Repeatable.")
+@click.option("--sigstore", is_flag=True, help="Sign the manifest without a key, in the name of an identity token.")
+@click.option("--identity-token-file", type=PATH, metavar="F", help="With --sigstore: holds the token; - reads standard input.")
+@click.option("--trust-config", metavar="F", help="With --sigstore: the deployment's ClientTrustConfig (JSON), or public-good.")
 @common
 def record(
     output: Output,
@@ -68,6 +73,11 @@ def record(
     workers: int | None,
     key: Path | None,
     passphrase_file: Path | None,
+    cert: Path | None,
+    chain: tuple[Path, ...],
+    sigstore: bool,
+    identity_token_file: Path | None,
+    trust_config: str | None,
     **stated: Any,  # noqa: ANN401 - fields of the description, which checks them
 ) -> None:
     """Record the files below PATH… in a manifest."""
@@ -82,7 +92,17 @@ def record(
         raise click.UsageError(f"--out: {out} is the data, a manifest it derives from, or the key; choose another name")
     called = name or Path(os.path.realpath(paths[0])).name
     refuse_half_unicode({"--name (by default the first path's)": called})
-    signer = None if key is None else load_signer(key, passphrase_file)
+    signer = None
+    if key is not None or sigstore or cert is not None or chain or identity_token_file is not None or trust_config is not None:
+        signer, _, _ = choose_signer(
+            key=key,
+            passphrase_file=passphrase_file,
+            cert=cert,
+            chain=chain,
+            sigstore=sigstore,
+            token_file=identity_token_file,
+            trust=trust_config,
+        )
     if signer is not None:
         attestation.Bundle.refuse_foreign(f"{out}.sig")
     when = dt.datetime.now(dt.UTC) if obtained is None else attestation.parse_time(obtained, where="--obtained")

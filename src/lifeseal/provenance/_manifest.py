@@ -12,7 +12,7 @@ import attrs
 
 from lifeseal._io import Record, StrPath, canonical, loads, read_bounded, refuse_foreign, replace
 from lifeseal.attestation import parse_digest
-from lifeseal.errors import FormatError
+from lifeseal.errors import FormatError, LimitError
 from lifeseal.principles import implements
 from lifeseal.provenance._description import (
     PERSONAL,
@@ -94,6 +94,9 @@ class Manifest:
         """Write the file form: canonical JSON, so that equal manifests give equal bytes.
 
         Schema 1 is written where it can say everything, schema 2 otherwise.
+
+        Raises:
+            LimitError: It is larger than 512 MiB, so that nobody could read it back.
         """
         more = self._needs_more()
         document: dict[str, object] = {
@@ -106,7 +109,10 @@ class Manifest:
             document["leaf_key"] = {"keys": self.key_use.keys, "check": self.key_use.check.hex()}
         if self.warnings:
             document["warnings"] = list(self.warnings)
-        return canonical(document)
+        data = canonical(document)
+        if len(data) > MAX_MANIFEST:
+            raise LimitError(self.description.name, limit=MAX_MANIFEST, seen=len(data))
+        return data
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str = "manifest") -> Self:
