@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from benchmarks._convert import WAYS, make_checkpoint
 from benchmarks._data import ROOT, SEALING_PACKAGES, make_files, own, peer
 from benchmarks._datasets import measure_data_files, measure_data_records
 from benchmarks._measure import Contender, Row, Sample, compare, rows_of
@@ -253,6 +254,19 @@ def _in_one_process(module: str, options: Options, is_reference: Callable[[str],
     return [row for case, ways in found.items() for row in rows_of(case, ways, [name for name in ways if is_reference(name)])]
 
 
+def measure_convert(options: Options) -> list[Row]:
+    """Convert a checkpoint, large or of many tensors, against PyTorch with safetensors, and against copying the file."""
+    size = options.mib * 2**20
+    rows: list[Row] = []
+    for tensors, total, ways in ((300, size, WAYS), (1000, 64_000, WAYS[:1]), (10_000, 640_000, WAYS[:1])):
+        source = make_checkpoint(options.folder / f"{tensors}.pt", tensors=tensors, size=total)
+        target = str(options.folder / "out.safetensors")
+        contenders = [Contender(name=way, command=(sys.executable, "-m", "benchmarks._convert", way, str(source), target)) for way in ways]
+        case = f"convert {tensors} tensors of {total >> 20} MiB in all"
+        rows += compare(case, contenders, references=[way for way in ways if not way.startswith("lifeseal")], runs=options.runs)
+    return rows
+
+
 CASES: dict[str, Callable[[Options], list[Row]]] = {
     "import": measure_import,
     "hash": measure_hash,
@@ -265,4 +279,5 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "scan": measure_scan,
     "data-files": measure_data_files,
     "data-records": measure_data_records,
+    "convert": measure_convert,
 }

@@ -26,6 +26,7 @@ signing.SignedModel.read(self, name) -> bytes
 signing.SignedModel.readinto(self, name, buffer, start=0) -> int
 signing.SignedModel.verify(self, progress=None) -> Verification
 serialization.scan(path, *, allow=(), digest=False) -> ScanReport
+serialization.convert(src, dst, *, select=None, unsupported="refuse", max_shard_size=None, hash="blake3", waiver=None, progress=None) -> Conversion
 serialization.save(tensors, path, *, metadata=None, max_shard_size=None)
 serialization.load(path, *, framework="numpy", names=None) -> dict
 serialization.validate(path) -> Header
@@ -70,7 +71,6 @@ WAITING = {}
 
 WAITING_WHOLE = (
     "attestation.MldsaSigner",
-    "serialization.convert",
     "erasure.Vault.rehome",
     "erasure.Vault.subjects",
 )

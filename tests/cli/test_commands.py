@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from lifeseal import evidence, provenance
@@ -28,12 +29,14 @@ def working(home):
     end = ("--trigger", "transfer", "--custodian", "records", "--unsigned", "--yes", "--out", home / "live.cert")
     script = home / "script.py"
     script.write_text("print('from the script')\n")
+    np.savez(home / "arrays.npz", a=np.ones(2))
     return {
         "keygen": ("keygen", "--out", home / "new", "--algorithm", "p384"),
         "sign": ("sign", home / "model", "--key", home / "k.key"),
         "verify": ("verify", home / "model", "--key", home / "k.pub"),
         "inspect": ("inspect", home / "model/model.sig"),
         "scan": ("scan", home / "model/config.json"),
+        "convert": ("convert", home / "arrays.npz", home / "arrays.safetensors"),
         "data-record": ("data", "record", home / "data", "--out", home / "new.json", "--source", "s", "--licence", "MIT"),
         "data-verify": ("data", "verify", home / "d.json", home / "data", "--key", home / "k.pub"),
         "data-diff": ("data", "diff", home / "r.json", home / "r.json"),
@@ -79,6 +82,7 @@ def failing(home):
         "verify": (1, ("verify", home / "data", "--key", home / "k.pub")),
         "inspect": (2, ("inspect", home / "model")),
         "scan": (1, ("scan", home / "evil.pkl")),
+        "convert": (1, ("convert", home / "evil.pkl", home / "out.safetensors")),
         "data-record": (2, ("data", "record", home / "data", "--out", home / "data/m.json", "--source", "s", "--licence", "MIT")),
         "data-verify": (1, ("data", "verify", home / "d.json", home / "changed", "--key", home / "k.pub")),
         "data-diff": (1, ("data", "diff", home / "r.json", home / "d.json")),

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
+
 from crash.harness import Operation
-from lifeseal import attestation, evidence, provenance, signing
+from lifeseal import attestation, evidence, provenance, serialization, signing
 from lifeseal._io import _durable, _names
 from lifeseal.errors import DigestMismatchError, FormatError, RolledBackError
 from lifeseal.principles import Event
@@ -229,6 +231,36 @@ def _check_seen(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001
     return None
 
 
+def _prepare_checkpoint(folder: Path) -> None:
+    """A checkpoint, and the outcome of converting it, as one file and as several, to compare with."""
+    np.savez(folder / "in.npz", a=np.arange(3000.0), b=np.ones(5))
+    _convert(folder, "wanted", None)
+    serialization.save({"old": np.zeros(9)}, folder / "out")
+
+
+def _convert(folder: Path, name: str, bound: int | None) -> None:
+    serialization.convert(folder / "in.npz", folder / name, max_shard_size=bound)
+
+
+def _check_converted(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    found = (folder / "out").read_bytes()
+    if found == (folder / "wanted").read_bytes():
+        return None
+    if acknowledged or set(serialization.load(folder / "out")) != {"old"}:
+        return "acknowledged and lost, or neither old nor new"
+    return None
+
+
+def _check_converted_set(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    index = folder / "set.safetensors.index.json"
+    if not index.exists():
+        return "acknowledged and lost" if acknowledged else None
+    files = set(json.loads(index.read_bytes())["weight_map"].values())
+    found = {name: tensor.tobytes() for file in files for name, tensor in serialization.load(folder / file).items()}
+    wanted = {name: tensor.tobytes() for name, tensor in serialization.load(folder / "wanted").items()}
+    return None if found == wanted else "an index whose files are not complete"
+
+
 REPLACE = replacement("replace", _durable.replace)
 
 OPERATIONS = (
@@ -251,6 +283,18 @@ OPERATIONS = (
     Operation(name="keygen", prepare=lambda _: None, run=lambda folder: attestation.generate_key(folder / "key"), check=_check_key),
     Operation(name="record-data", prepare=_prepare_dataset, run=_dataset, check=_check_dataset, next_write=_dataset),
     Operation(name="see-list", prepare=_prepare_lists, run=lambda folder: _see(folder, 2, 3), check=_check_seen),
+    Operation(
+        name="convert",
+        prepare=_prepare_checkpoint,
+        run=lambda folder: _convert(folder, "out", None),
+        check=_check_converted,
+    ),
+    Operation(
+        name="convert-to-set",
+        prepare=_prepare_checkpoint,
+        run=lambda folder: _convert(folder, "set.safetensors", 8),
+        check=_check_converted_set,
+    ),
     Operation(name="log-intent", prepare=lambda folder: _log(folder, 1), run=lambda folder: _log(folder, 2, 3), check=_check_events),
     Operation(name="log-rotate", prepare=lambda folder: _log(folder, 1), run=_rotate, check=_check_rotated),
 )

@@ -17,6 +17,7 @@ StrPath: TypeAlias = str | os.PathLike[str]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_SEND = 32 << 20
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 _WIPED = 1 << 20
 _NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
@@ -31,6 +32,7 @@ class Output:
     def __init__(self, fd: int, target: Path) -> None:
         self._fd = fd
         self._target = target
+        self._sent = 0
         self.size = 0
 
     def write(self, data: Buffer) -> int:
@@ -50,7 +52,17 @@ class Output:
             while done < len(view):
                 done += os.write(self._fd, view[done:])
         self.size += done
+        if self.size - self._sent >= _SEND:
+            self._send()
         return done
+
+    def _send(self) -> None:
+        """Let the disk begin with what was written, so that the flush at the end has little left to wait for."""
+        if hasattr(os, "posix_fadvise"):
+            # On Linux this advice begins to write dirty pages out; they stay cached, because pages on their way are not dropped.
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self._fd, self._sent, self.size - self._sent, os.POSIX_FADV_DONTNEED)
+        self._sent = self.size
 
     def fileno(self) -> int:
         """Return the descriptor, for readers that map what was written."""

@@ -16,7 +16,7 @@ from lifeseal.attestation._statement import parse_digest
 from lifeseal.errors import FormatError, PolicyError
 from lifeseal.principles import announce, implements, note
 
-Fault: TypeAlias = Literal["unsigned", "needs-trust", "withdrawn"]
+Fault: TypeAlias = Literal["unsigned", "needs-trust", "unsafe", "withdrawn"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 WAIVER_SCHEMA = "lifeseal.waiver/1"
 _MAX_WAIVER = 1 << 20
@@ -49,7 +49,7 @@ class Waiver:
 
     Attributes:
         covers: Digests, each ``sha256:`` and 64 hexadecimal digits; at least one.
-        allows: Faults: ``unsigned``, ``needs-trust``, ``withdrawn``; at least one.
+        allows: Faults: ``unsigned``, ``needs-trust``, ``unsafe`` (for conversion only), ``withdrawn``; at least one.
         reason: Why; 4096 characters at most, as in the next text fields.
         owner: Who decided.
         expires: When it ends, with a time zone; a fraction of a second is cut off.

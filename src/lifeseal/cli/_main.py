@@ -39,6 +39,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "verify": ("_verify", "verify", "Check a model against its signature."),
     "inspect": ("_inspect", "inspect", "Say what a file claims; nothing is verified."),
     "scan": ("_scan", "scan", "Tell whether reading model files could run code."),
+    "convert": ("_convert", "convert", "Copy tensors into safetensors without running anything."),
     "data": ("_data", "data", "Record and verify datasets."),
     "vault": ("_vault", "vault", "Keep files encrypted under a key that can be destroyed."),
     "dispose": ("_dispose", "dispose", "Erase vault assets and certify it."),

@@ -28,7 +28,9 @@ def waiver() -> None:
     )
 )
 @click.option("--covers", multiple=True, required=True, metavar="DIGEST", help="Artefact, sha256:…. Repeatable.")
-@click.option("--allow", multiple=True, required=True, type=click.Choice(["unsigned", "needs-trust", "withdrawn"]), help="Fault. Repeatable.")
+@click.option(
+    "--allow", multiple=True, required=True, type=click.Choice(["unsigned", "needs-trust", "unsafe", "withdrawn"]), help="Fault. Repeatable."
+)
 @click.option("--reason", required=True, help="Why the fault is accepted.")
 @click.option("--owner", required=True, help="Who decides.")
 @click.option("--expires", required=True, metavar="TIME", help="As 2026-12-31T23:59:59Z.")

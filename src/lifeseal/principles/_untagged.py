@@ -53,6 +53,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.signing.SignedModel.close": _END,
         "lifeseal.signing.compare": _MEMORY,
         "lifeseal.signing.unchecked": "hands out nothing that was checked; what uses it is tagged",
+        "lifeseal.serialization.Conversion.to_json": _MEMORY,
         "lifeseal.serialization.FileReport.to_json": _MEMORY,
         "lifeseal.serialization.Finding.to_json": _MEMORY,
         "lifeseal.serialization.ScanReport.to_sarif": _MEMORY,

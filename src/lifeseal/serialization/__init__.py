@@ -14,6 +14,8 @@
 ('unsafe', ['pickle-import', 'pickle-call'])
 """
 
+from lifeseal.serialization._convert import convert
+from lifeseal.serialization._converted import Conversion, ConvertedFile, ConvertedTensor
 from lifeseal.serialization._frameworks import torch_dtype
 from lifeseal.serialization._report import FileReport, Finding, ScanReport, Verdict
 from lifeseal.serialization._safetensors import LENGTH_SIZE, Header, TensorInfo, header_length, parse_header_bytes
@@ -22,12 +24,16 @@ from lifeseal.serialization._tensors import load, save, tensor_from_bytes, valid
 
 __all__ = [
     "LENGTH_SIZE",
+    "Conversion",
+    "ConvertedFile",
+    "ConvertedTensor",
     "FileReport",
     "Finding",
     "Header",
     "ScanReport",
     "TensorInfo",
     "Verdict",
+    "convert",
     "header_length",
     "judge",
     "load",

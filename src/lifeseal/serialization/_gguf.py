@@ -10,6 +10,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from lifeseal.errors import FormatError
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._rules import shown
@@ -37,6 +39,25 @@ _BLOCKS: Final = {
 }  # fmt: skip
 
 
+@attrs.frozen(kw_only=True)
+class GgufTensor:
+    """A tensor of a GGUF file.
+
+    Attributes:
+        name: Its name.
+        kind: Number of its type.
+        shape: Sizes, the first index the slowest: the reverse of how the file lists them.
+        start: Offset in the file of its first byte.
+        size: Bytes.
+    """
+
+    name: str
+    kind: int
+    shape: tuple[int, ...]
+    start: int
+    size: int
+
+
 def is_gguf(head: bytes, _: Window) -> bool:
     """Tell whether the magic number stands first."""
     return head.startswith(_MAGIC)
@@ -45,10 +66,26 @@ def is_gguf(head: bytes, _: Window) -> bool:
 def judge_gguf(window: Window, context: Context) -> str:
     """Judge the metadata and the layout; returns ``gguf``."""
     try:
-        _File(window, context).judge()
+        read_gguf(window, context)
     except FormatError as error:
         context.say("gguf-invalid", error.where, error.wanted)
     return "gguf"
+
+
+def read_gguf(window: Window, context: Context) -> tuple[tuple[GgufTensor, ...], bool]:
+    """Read the list of tensors, and whether numbers are stored with the first byte first.
+
+    Args:
+        window: The file.
+        context: Gets what is found in its templates.
+
+    Raises:
+        FormatError: It is not what the format says.
+        LimitError: It holds more than the bounds.
+    """
+    file = _File(window, context)
+    tensors = file.read()
+    return tensors, file.is_big_endian
 
 
 class _File:
@@ -59,7 +96,11 @@ class _File:
         self._order = "<"
         self._alignment = _ALIGNMENT
 
-    def judge(self) -> None:
+    @property
+    def is_big_endian(self) -> bool:
+        return self._order == ">"
+
+    def read(self) -> tuple[GgufTensor, ...]:
         version = self._cursor.take(4)
         if version not in _ORDERS:
             raise FormatError("byte 4", "version 2 or 3 was expected")
@@ -71,7 +112,7 @@ class _File:
         for _ in range(pairs):
             self._pair(keys)
         names: set[str] = set()
-        self._check_places([self._tensor(names) for _ in range(tensors)])
+        return self._placed([self._tensor(names) for _ in range(tensors)])
 
     def _number(self, form: str) -> int:
         return int(struct.unpack(self._order + form, self._cursor.take(struct.calcsize(form)))[0])
@@ -152,8 +193,8 @@ class _File:
         self._cursor = Cursor(self._window, self._cursor.offset)
         self._cursor.skip(base + inner - position)
 
-    def _tensor(self, names: set[str]) -> tuple[str, int, int]:
-        """Return a tensor's name, offset and bytes."""
+    def _tensor(self, names: set[str]) -> GgufTensor:
+        """Read a tensor; its start counts from the first one's."""
         where = f"byte {self._cursor.offset}"
         self._context.budget.spend(4, self._context.place)
         name = self._text(_MAX_NAME, "a tensor's name")
@@ -173,19 +214,20 @@ class _File:
             raise FormatError(where, f"the size of the tensor {shown(name)!r} overflows")
         if shape and shape[0] % items:
             raise FormatError(where, f"rows of the tensor {shown(name)!r} are no whole blocks of {items}")
-        return name, offset, total // items * size
+        return GgufTensor(name=name, kind=kind, shape=tuple(reversed(shape)), start=offset, size=total // items * size)
 
-    def _check_places(self, places: list[tuple[str, int, int]]) -> None:
+    def _placed(self, tensors: list[GgufTensor]) -> tuple[GgufTensor, ...]:
         start = self._aligned(self._cursor.offset)
         reached = 0
-        for name, offset, size in places:
-            if offset != reached:
-                raise FormatError(f"tensor {shown(name)!r}", f"lies at {offset}, where {reached} was expected")
-            if start + offset + size > self._window.size:
-                raise FormatError(f"tensor {shown(name)!r}", "ends behind the end of the file")
-            reached = self._aligned(offset + size)
+        for tensor in tensors:
+            if tensor.start != reached:
+                raise FormatError(f"tensor {shown(tensor.name)!r}", f"lies at {tensor.start}, where {reached} was expected")
+            if start + tensor.start + tensor.size > self._window.size:
+                raise FormatError(f"tensor {shown(tensor.name)!r}", "ends behind the end of the file")
+            reached = self._aligned(tensor.start + tensor.size)
         if self._window.size > start + reached:
             raise FormatError(f"byte {start + reached}", f"{self._window.size - start - reached} bytes behind the last tensor")
+        return tuple(attrs.evolve(tensor, start=start + tensor.start) for tensor in tensors)
 
     def _aligned(self, offset: int) -> int:
         return -(-offset // self._alignment) * self._alignment

@@ -115,17 +115,19 @@ def index_of(path: StrPath) -> Path:
 def write_files(
     files: Sequence[File],
     path: StrPath,
-    content: Callable[[Entry], Iterable[Buffer]],
+    content: Callable[[File], Iterable[Buffer]],
     *,
     seen: Callable[[File, Buffer], object] = lambda _file, _piece: None,
+    finish: Callable[[], object] = lambda: None,
 ) -> None:
     """Write files and, of several, the index; none takes its name before all are complete.
 
     Args:
         files: From `arrange`.
         path: As given to it.
-        content: Yields a tensor's bytes.
-        seen: Gets every piece after it was written; the buffer is valid during the call only.
+        content: Yields the bytes of a file's tensors, one behind the other.
+        seen: Gets every piece after it was written.
+        finish: Called when all is written and before the first file takes its name; raising from it leaves nothing behind.
 
     Raises:
         FileExistsError: An index lies there: a set of files is not replaced, because that takes several steps.
@@ -142,18 +144,17 @@ def write_files(
                 output = open_files.enter_context(_named_at_end(file, named))
                 output.write(file.lead)
                 seen(file, file.lead)
-                for entry in file.entries:
-                    begun = output.size
-                    for piece in content(entry):
-                        output.write(piece)
-                        seen(file, piece)
-                    if output.size != begun + entry.size:
-                        raise TypeError(f"tensor {entry.name!r} changed while it was written")
+                for piece in content(file):
+                    output.write(piece)
+                    seen(file, piece)
+                if output.size != file.size:
+                    raise TypeError(f"{file.path}: the tensors changed while they were written")
+            finish()
         if len(files) > 1:
             replace(index, index_bytes(files), overwrite=False)
     except BaseException:
-        for file in named if len(files) > 1 else ():
-            remove(file.path)
+        if len(files) > 1 and named:
+            _take_back(named, index, index_bytes(files))
         raise
 
 
@@ -161,7 +162,16 @@ def write_files(
 def _named_at_end(file: File, named: list[File]) -> Iterator[Output]:
     with replacing(file.path) as output:
         yield output
-    named.append(file)
+        named.append(file)  # from here on it may take its name, even if an error follows
+
+
+def _take_back(named: list[File], index: Path, content: bytes) -> None:
+    """Remove what has taken its name, the index first."""
+    with contextlib.suppress(FileNotFoundError):
+        if index.read_bytes() == content:
+            remove(index)
+    for file in named:
+        remove(file.path)
 
 
 def index_bytes(files: Sequence[File]) -> bytes:

@@ -8,6 +8,8 @@ import math
 import re
 from typing import Final
 
+import attrs
+
 from lifeseal.errors import FormatError
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._rules import Findings
@@ -49,6 +51,35 @@ def _judge_behind(window: Window, context: Context) -> None:
 
 def _read_header(window: Window) -> tuple[int, bool, int]:
     """Return where the items start, whether they are pickled, and else how many bytes they are."""
+    header = read_npy_header(window)
+    where = f"byte {header.start}"
+    has_objects, item = _item(header.description, where, depth=0)
+    return header.start, has_objects, item * _count(header.shape, where)
+
+
+@attrs.frozen(kw_only=True)
+class NpyHeader:
+    """What an npy file says about itself.
+
+    Attributes:
+        start: Where its items start.
+        description: Its type, as NumPy writes it.
+        shape: Its sizes.
+        is_fortran: The first index is the fastest.
+    """
+
+    start: int
+    description: object
+    shape: tuple[int, ...]
+    is_fortran: bool
+
+
+def read_npy_header(window: Window) -> NpyHeader:
+    """Read the header of an npy file.
+
+    Raises:
+        FormatError: It is none.
+    """
     import ast
 
     lead = window.read(0, len(MAGIC) + 6)
@@ -69,8 +100,8 @@ def _read_header(window: Window) -> tuple[int, bool, int]:
         raise FormatError(f"byte {start}", "a header that is a literal was expected") from None
     if not isinstance(fields, dict) or set(fields) != {"descr", "fortran_order", "shape"} or type(fields["fortran_order"]) is not bool:
         raise FormatError(f"byte {start}", "exactly the fields descr, fortran_order and shape were expected")
-    has_objects, item = _item(fields["descr"], f"byte {start}", depth=0)
-    return start + length, has_objects, item * _count(fields["shape"], f"byte {start}")
+    _count(fields["shape"], f"byte {start}")
+    return NpyHeader(start=start + length, description=fields["descr"], shape=fields["shape"], is_fortran=fields["fortran_order"])
 
 
 def _count(shape: object, where: str) -> int:

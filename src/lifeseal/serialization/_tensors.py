@@ -124,7 +124,7 @@ def save(tensors: Mapping[str, Any], path: StrPath, *, metadata: Mapping[str, st
         dtype, shape = described(name, tensor)
         entries.append(Entry(name=name, dtype=dtype, shape=shape))
     files = arrange(entries, path, metadata=_checked_metadata(metadata or {}), max_shard_size=max_shard_size)
-    write_files(files, path, lambda entry: [raw(tensors[entry.name])] if entry.size else [])
+    write_files(files, path, lambda file: (raw(tensors[entry.name]) for entry in file.entries if entry.size))
     note(tensors=len(entries), files=len(files))
 
 

@@ -195,7 +195,7 @@ def _descriptor(window: Window, position: int, member: Member) -> int | None:
 
 
 def _local_at(window: Window, position: int) -> tuple[Member, bytes] | None:
-    record = window.read(position, _LOCAL_FORMAT.size)
+    record = window.read(position, _LOCAL_FORMAT.size) if position >= 0 else b""
     if record[:4] != LOCAL or len(record) < _LOCAL_FORMAT.size:
         return None
     _, flags, method, _, _, crc, packed, size, n_name, n_extra = _LOCAL_FORMAT.unpack(record)
@@ -261,6 +261,6 @@ def _named(raw: bytes, flags: int, fault: Fault) -> str:
 
 def member_window_bounds(member: Member, window: Window) -> tuple[int, int]:
     """Return offset and length of a member's bytes; all that follows where no length is known."""
-    if member.start > window.size:
-        raise FormatError(repr(shown(member.name)), "lies behind the end of the file")
+    if not 0 <= member.start <= window.size:
+        raise FormatError(repr(shown(member.name)), "lies outside the file")
     return member.start, window.size - member.start if member.packed is None else member.packed
