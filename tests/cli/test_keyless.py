@@ -4,6 +4,8 @@
 import pytest
 
 from lifeseal import testing
+from lifeseal.attestation import SigstoreSigner, identity_fingerprint
+from lifeseal.cli import _signers
 
 WHO = ("--identity", "me@example.org", "--issuer")
 CI_JOBS = ("GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE")
@@ -34,7 +36,7 @@ TOKEN = ("--identity-token-file", "token")
 
 def test_signs_with_a_token_and_verifies_by_identity(place, cli, deployment):
     answer = cli(*SIGN, *TOKEN, "--json")
-    assert (answer.code, answer.document["signer"]) == (0, "me@example.org")
+    assert (answer.code, answer.document["signer"]) == (0, identity_fingerprint("me@example.org", deployment.oidc.url))
     for trust in ("trust.json", "root.json"):
         answer = cli("verify", "model", *WHO, deployment.oidc.url, "--trust-config", trust)
         assert answer.code == 0, answer.err
@@ -42,6 +44,7 @@ def test_signs_with_a_token_and_verifies_by_identity(place, cli, deployment):
         assert "the log was not asked" in answer.out
     document = cli("verify", "model", *WHO, deployment.oidc.url, "--trust-config", "root.json", "--json").document
     assert document["time"] is not None
+    assert document["signer"] == identity_fingerprint("me@example.org", deployment.oidc.url)
     claims = cli("inspect", "model/model.sig", "--json").document["claims"]
     assert (claims["signed_with"], claims["identities"], claims["issuers"]) == ("certificate", ["me@example.org"], [deployment.oidc.url])
 
@@ -57,9 +60,10 @@ def test_a_token_comes_from_standard_input_and_never_shows(place, cli, deploymen
 def test_the_jobs_own_token_is_used_in_ci(place, cli, deployment, monkeypatch):
     for name, value in deployment.oidc.github("acme/m/.github/workflows/release.yml@refs/tags/v1").items():
         monkeypatch.setenv(name, value)
-    assert cli(*SIGN).code == 0
     workflow = "https://github.com/acme/m/.github/workflows/release.yml@refs/tags/v1"
     issuer = "https://token.actions.githubusercontent.com"
+    answer = cli(*SIGN)
+    assert (answer.code, f"identity {workflow}, vouched for by {issuer}" in answer.out) == (0, True)
     assert cli("verify", "model", "--identity", workflow, "--issuer", issuer, "--trust-config", "root.json").code == 0
     assert cli("verify", "model", "--identity", workflow, "--issuer", deployment.oidc.url, "--trust-config", "root.json").code == 1
 
@@ -126,9 +130,6 @@ def test_a_keyless_signature_can_have_its_time_attested_by_an_authority_more(pla
 
 
 def test_at_a_terminal_without_a_token_a_person_signs_in(place, cli, deployment, monkeypatch):
-    from lifeseal.attestation import SigstoreSigner
-    from lifeseal.cli import _signers
-
     asked = []
     monkeypatch.setattr(_signers, "on_terminal", lambda _: True)
     monkeypatch.setattr(
@@ -136,3 +137,12 @@ def test_at_a_terminal_without_a_token_a_person_signs_in(place, cli, deployment,
     )
     assert cli(*SIGN).code == 0
     assert len(asked) == 1
+
+
+def test_no_name_of_a_person_and_no_token_is_in_the_log(place, cli, deployment):
+    assert cli(*SIGN, *TOKEN, "--log", "log").code == 0
+    assert cli("verify", "model", *WHO, deployment.oidc.url, "--trust-config", "root.json", "--log", "log").code == 0
+    log = (place / "log").read_text()
+    assert "me@example.org" not in log
+    assert (place / "token").read_text()[:40] not in log
+    assert log.count(identity_fingerprint("me@example.org", deployment.oidc.url)) >= 2

@@ -14,7 +14,7 @@ from lifeseal.attestation._authority import TimestampAuthority
 from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae
 from lifeseal.attestation._certificates import CertificateSigner, TrustedCertificates
 from lifeseal.attestation._combine import all_of, any_of, threshold
-from lifeseal.attestation._identity import TrustedIdentity, claimed_identity
+from lifeseal.attestation._identity import TrustedIdentity, claimed_identity, identity_fingerprint
 from lifeseal.attestation._keyless import SigstoreSigner
 from lifeseal.attestation._keys import KEY_ALGORITHMS, KeyAlgorithm, KeySigner, TrustedKey, generate_key
 from lifeseal.attestation._log_entry import InclusionProof, LogEntry, SigstoreMaterial
@@ -63,6 +63,7 @@ __all__ = [
     "claimed_identity",
     "format_time",
     "generate_key",
+    "identity_fingerprint",
     "open_statement",
     "pae",
     "parse_digest",

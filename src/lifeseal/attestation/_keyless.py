@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signing without a key of one's own: Sigstore certifies a short-lived one for whoever the token names."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from lifeseal._io import StrPath, read_bounded
 from lifeseal.attestation._bundle import IN_TOTO, Bundle
-from lifeseal.attestation._identity import verify_with_sigstore
+from lifeseal.attestation._identity import claimed_identity, identity_fingerprint, verify_with_sigstore
 from lifeseal.attestation._log_entry import SigstoreMaterial
 from lifeseal.attestation._paths import load_der
 from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line
@@ -34,6 +35,9 @@ class SigstoreSigner:
         trust: The deployment; its file must hold a signing configuration, not a root alone.
         token: An OpenID Connect identity token for the audience ``sigstore``.
         timeout: Seconds for one signature.
+
+    Attributes:
+        identity: Whom the token names; the certificate may name it otherwise, as the workflow that ran.
 
     Raises:
         CredentialError: It is no token, or has expired.
@@ -161,7 +165,9 @@ class SigstoreSigner:
             verify_with_sigstore(bundle, self._trust.for_sigstore().trusted_root, certificate, label="signature")
         except LifesealError as error:
             raise PolicyError(f"what the Sigstore deployment signed cannot be verified: {error}; no signature was written") from None
-        note(signer=self.identity)
+        names, issuers = claimed_identity(bundle)
+        with contextlib.suppress(ValueError, IndexError):  # a name that no policy could hold is not worth failing for now
+            note(signer=identity_fingerprint(names[0], issuers[0]))
         return bundle
 
     def _signed(self, payload: bytes) -> str:

@@ -8,7 +8,7 @@ import click
 
 from lifeseal.cli._options import PATH, common, examples, same_file, secret_from
 from lifeseal.cli._output import Output, listing
-from lifeseal.cli._signers import choose_signer, load_authority
+from lifeseal.cli._signers import choose_signer, describe, load_authority
 
 if TYPE_CHECKING:
     from lifeseal._io import HashName
@@ -100,7 +100,7 @@ def sign(
     if chain and cert is None:
         raise click.UsageError("--chain needs --cert, the certificate of the key itself")
     authority = load_authority(timestamp, tsa)
-    signer, fingerprint, called = choose_signer(
+    signer = choose_signer(
         key=key,
         passphrase_file=passphrase_file,
         cert=cert,
@@ -122,6 +122,7 @@ def sign(
             timestamp=authority,
             progress=progress,
         )
+    fingerprint, called = describe(signer, bundle)
     statement = attestation.Statement.from_bytes(bundle.envelope.payload, where="payload")
     subject = statement.subjects[0]
     target = out or (model / "model.sig" if model.is_dir() else Path(f"{model}.sig"))

@@ -11,7 +11,7 @@ from lifeseal.cli._options import load_trust, secret_from
 from lifeseal.cli._output import on_terminal
 
 if TYPE_CHECKING:
-    from lifeseal.attestation import KeySigner, Signer, SigstoreSigner, TimestampAuthority
+    from lifeseal.attestation import Bundle, KeySigner, Signer, SigstoreSigner, TimestampAuthority
 
 
 def choose_signer(
@@ -23,7 +23,7 @@ def choose_signer(
     sigstore: bool,
     token_file: Path | None,
     trust: str | None,
-) -> "tuple[Signer, str, str]":
+) -> "Signer":
     """Make the signer that the options ask for.
 
     Args:
@@ -36,7 +36,7 @@ def choose_signer(
         trust: Of which Sigstore deployment.
 
     Returns:
-        The signer, its fingerprint or identity, and what people call it.
+        The signer.
 
     Raises:
         click.UsageError: Not exactly one way to sign was given, or options of another.
@@ -48,15 +48,35 @@ def choose_signer(
     if key is None:
         if cert is not None or chain or passphrase_file is not None:
             raise click.UsageError("--cert, --chain and --passphrase-file are about a key, and need --key")
-        signer = load_keyless(token_file, trust)
-        return signer, signer.identity, f"identity {signer.identity}"
+        return load_keyless(token_file, trust)
     if token_file is not None or trust is not None:
         raise click.UsageError("--identity-token-file and --trust-config need --sigstore")
     bare = load_signer(key, passphrase_file)
-    if cert is None:
-        return bare, bare.public.fingerprint, f"key {bare.public.fingerprint}"
-    certified = attestation.CertificateSigner.for_key(bare, cert, chain)
-    return certified, certified.fingerprint, f"certificate {certified.name}, {certified.fingerprint}"
+    return bare if cert is None else attestation.CertificateSigner.for_key(bare, cert, chain)
+
+
+def describe(signer: "Signer", bundle: "Bundle") -> tuple[str, str]:
+    """Say who signed.
+
+    Args:
+        signer: As `choose_signer` made it.
+        bundle: What it signed; of a keyless one the certificate says who that is.
+
+    Returns:
+        The fingerprint that verifying reports, and words for people.
+    """
+    from lifeseal import attestation
+
+    if isinstance(signer, attestation.KeySigner):
+        return signer.public.fingerprint, f"key {signer.public.fingerprint}"
+    if isinstance(signer, attestation.CertificateSigner):
+        return signer.fingerprint, f"certificate {signer.name}, {signer.fingerprint}"
+    names, issuers = attestation.claimed_identity(bundle)
+    called = f"identity {', '.join(names) or 'nobody'}, vouched for by {', '.join(issuers) or 'nobody'}"
+    try:
+        return attestation.identity_fingerprint(names[0], issuers[0]), called
+    except (ValueError, IndexError):  # a name that no policy could hold
+        return "", called
 
 
 def load_keyless(token_file: Path | None, trust: str | None) -> "SigstoreSigner":

@@ -41,6 +41,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.attestation.all_of": _MEMORY,
         "lifeseal.attestation.any_of": _MEMORY,
         "lifeseal.attestation.claimed_identity": _MEMORY,
+        "lifeseal.attestation.identity_fingerprint": _MEMORY,
         "lifeseal.attestation.WithdrawnSigner.of_identity": _MEMORY,
         "lifeseal.attestation.format_time": _MEMORY,
         "lifeseal.attestation.open_statement": _PART,
