@@ -94,7 +94,7 @@ def record(
     refuse_half_unicode({"--name (by default the first path's)": called})
     signer = None
     if key is not None or sigstore or cert is not None or chain or identity_token_file is not None or trust_config is not None:
-        signer, _, _ = choose_signer(
+        signer = choose_signer(
             key=key,
             passphrase_file=passphrase_file,
             cert=cert,
