@@ -119,13 +119,30 @@ def test_refuses_what_a_loader_could_read_wrongly(content, says):
     assert says in report.findings[0].message
 
 
-@pytest.mark.parametrize("key", ["tokenizer.chat_template", "tokenizer.chat_template.tool_use", "general.description"])
-def test_every_template_is_judged(key):
-    report = judged(file_of([string(key, "{{ x.__class__ }}")], []))
-    assert report.verdict != "safe"
-    assert key in report.findings[0].place
-    listed = file_of([array("tokenizer.chat_templates", 8, 2, text("a") + text("{% set y = x.__class__ %}"))], [])
-    assert judged(listed).verdict != "safe"
+ORDINARY = (
+    "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+KEYS = ["tokenizer.chat_template", "tokenizer.chat_template.tool_use", "general.description"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    ("template", "verdicts"),
+    [
+        (ORDINARY, {"safe"}),
+        ("{{ cycler.__init__.__globals__.os.popen('id').read() }}", {"unsafe"}),
+        ("{% for c in ().__class__.__base__.__subclasses__() %}{{ c }}{% endfor %}", {"unsafe"}),
+        ("{{ messages|attr('__class__') }}", {"unsafe"}),
+        ("{{ messages['__cla' ~ 'ss__'] }}", {"unsafe", "needs-trust"}),
+        ("{%- include 'x' -%}", {"needs-trust"}),
+    ],
+)
+def test_every_template_is_judged(template, verdicts, key):
+    report = judged(file_of([string(key, template)], []))
+    assert report.verdict in verdicts
+    assert all(key in finding.place for finding in report.findings)
+    listed = file_of([array("tokenizer.chat_templates", 8, 2, text("a") + text(template))], [])
+    assert judged(listed).verdict in verdicts
 
 
 def test_a_gibibyte_is_judged_by_its_header(tmp_path):

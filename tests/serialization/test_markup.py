@@ -55,6 +55,13 @@ def test_documents_that_make_their_reader_read_elsewhere_are_not_safe(lead, rule
     assert "encoding" in lead or judged((" " * (5 << 20) + lead + PMML).encode()).verdict != "safe"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "latin-1"])
+def test_documents_are_read_in_their_own_encoding(encoding):
+    content = '<!DOCTYPE PMML [<!ENTITY x SYSTEM "file:///etc/passwd">]>' + PMML + "<!-- \u00e9 and much other text, so that it is one -->"
+    assert judged(content.encode(encoding)).verdict == "unsafe"
+    assert judged((PMML + "<!-- \u00e9 and much other text, so that it is one -->").encode(encoding)).verdict == "safe"
+
+
 def test_a_network_of_openvino_and_its_numbers_belong_together(tmp_path):
     (tmp_path / "model.xml").write_text(NET)
     (tmp_path / "model.bin").write_bytes(b"\0\0\x80\x3f\xff\0\x80\x3f")
