@@ -4,17 +4,19 @@
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn, Self
 
-from lifeseal._io import DiskSource, StrPath
+from lifeseal._io import DiskSource, Reader, StrPath
 from lifeseal.errors import DigestMismatchError, FormatError
 from lifeseal.principles import implements, note, refused
+from lifeseal.provenance._arrays import Uncut
 from lifeseal.provenance._entries import FileRecords, RecordedFile
-from lifeseal.provenance._formats import cut, has_places, is_table
+from lifeseal.provenance._formats import by_number, cut, has_places
 from lifeseal.provenance._keys import LeafKey, Leaves, leaves_for
 from lifeseal.provenance._leaves import SIZE, LeafFile, open_leaves
+from lifeseal.provenance._lines import Batch
 from lifeseal.provenance._manifest import Manifest
 from lifeseal.provenance._tree import CHUNK
 
@@ -78,7 +80,11 @@ def _stretches(manifest: Manifest, first: int, end: int) -> Iterator[tuple[Recor
 
 
 def _stream(
-    source: DiskSource, manifest: Manifest, stretches: tuple[tuple[RecordedFile, FileRecords, int, int], ...], leaves: Leaves, stack: ExitStack
+    source: DiskSource,
+    manifest: Manifest,
+    stretches: tuple[tuple[RecordedFile, FileRecords, int, int], ...],
+    leaves: Leaves,
+    stack: ExitStack,
 ) -> Iterator[bytes]:
     with stack:
         try:
@@ -101,7 +107,7 @@ def _file(source: DiskSource, file: RecordedFile, records: FileRecords, wanted: 
     with source.open(file.path) as reader:
         if offset > reader.size:
             wrong(first)
-        for found, _ in cut(records.format, reader, f"{where}: {file.path!r}", start=offset, number=at, strict=False):
+        for found, _ in _cut(records, reader, f"{where}: {file.path!r}", offset, at):
             low, high = max(first - at, 0), min(end - at, len(found))
             if low < high:
                 right = alike(leaves(found[low:high]), wanted.leaves(at + low, at + high))
@@ -117,9 +123,14 @@ def _file(source: DiskSource, file: RecordedFile, records: FileRecords, wanted: 
         wrong(max(at, first))
 
 
+def _cut(records: FileRecords, reader: Reader, where: str, offset: int, number: int) -> Iterator[Batch]:
+    with suppress(Uncut):  # a file that has no records any more
+        yield from cut(records.format, reader, where, start=offset, number=number, strict=False)
+
+
 def _begin(wanted: LeafFile, first: int, form: str) -> tuple[int, int]:
     """Find where reading begins so as to come to a record soon: number and offset."""
-    if is_table(form):
+    if by_number(form):
         return first, 0
     chunk = first // CHUNK
     offset = wanted.offset(chunk) if has_places(form) and chunk < wanted.chunks else None

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from lifeseal._io import Reader
 from lifeseal.errors import FormatError
+from lifeseal.provenance._arrays import ARRAYS, array_rows
 from lifeseal.provenance._entries import Column
 from lifeseal.provenance._lines import Batch, csv_records, lines
 from lifeseal.provenance._rows import RowEncoder
@@ -13,7 +14,7 @@ from lifeseal.provenance._streams import Raw, Take, decompressed
 from lifeseal.provenance._tables import TABLES, open_table
 
 _TEXT = frozenset({"jsonl", "text", "csv", "lines"})
-FORMATS = _TEXT | TABLES | {"tar"}
+FORMATS = _TEXT | TABLES | ARRAYS | {"tar"}
 _SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -22,6 +23,8 @@ _SUFFIXES = {
     ".tsv": "text",
     ".csv": "csv",
     ".tar": "tar",
+    ".npz": "npz",
+    ".safetensors": "safetensors",
     ".parquet": "parquet",
     ".arrow": "arrow",
     ".arrows": "arrow",
@@ -62,7 +65,12 @@ def is_plain_lines(form: str) -> bool:
 
 def has_places(form: str) -> bool:
     """Tell whether reading can start in the middle of the file."""
-    return form in _TEXT or is_table(form)  # with a compression the name is another
+    return form in _TEXT or by_number(form)  # with a compression the name is another
+
+
+def by_number(form: str) -> bool:
+    """Tell whether a record is found by its number, and not by an offset."""
+    return form in TABLES or form == "safetensors"
 
 
 def is_table(form: str) -> bool:
@@ -102,6 +110,7 @@ def cut(
         FormatError: The file is not what its format says, or of a format that is not known.
         LimitError: A record is larger than 64 MiB.
         MissingExtraError: A package that reads it is not installed.
+        Uncut: It holds arrays that are not of one length, so it is hashed whole.
     """
     kind, _, compression = form.partition("+")
     if kind not in FORMATS:
@@ -111,6 +120,11 @@ def cut(
         if take is not None:
             raw.drain()  # rows are not read in the order of the file, so its bytes are read apart
         yield from _rows(form, reader, where, number, columns)
+        return
+    if form in ARRAYS:
+        if take is not None:
+            raw.drain()
+        yield from array_rows(form, reader, where, first=number)
         return
     stream = decompressed(raw, compression, where)
     batches = samples(stream, where) if kind == "tar" else lines(stream, where, utf8=strict and kind != "lines", start=start, number=number)

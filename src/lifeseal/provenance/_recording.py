@@ -13,6 +13,7 @@ import attrs
 
 from lifeseal._io import DiskSource, Progress, ProgressCallback
 from lifeseal.errors import FormatError
+from lifeseal.provenance._arrays import Uncut
 from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
 from lifeseal.provenance._formats import cut, is_plain_lines
 from lifeseal.provenance._keys import LeafKey, leaves_of
@@ -103,10 +104,14 @@ def record_file(source: DiskSource, name: str, form: str, how: How, tick: Tick) 
         hasher.update(data)
         tick(len(data))
 
-    with source.open(name) as reader, LeafWriter.create(how.folder) as writer:
-        for batch in cut(form, reader, f"{source.where}: {name!r}", take=take, columns=columns):
-            offsets = chunk_offsets(batch, writer.room())
-            writer.add(leaves(batch[0]), offsets)
+    with source.open(name) as reader:
+        try:
+            with LeafWriter.create(how.folder) as writer:
+                for batch in cut(form, reader, f"{source.where}: {name!r}", take=take, columns=columns):
+                    offsets = chunk_offsets(batch, writer.room())
+                    writer.add(leaves(batch[0]), offsets)
+        except Uncut:
+            return RecordedFile(path=name, size=reader.size, sha256=hasher.digest())
     return RecordedFile(path=name, size=reader.size, sha256=hasher.digest(), records=_records(form, writer, how, columns))
 
 

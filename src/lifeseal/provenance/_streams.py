@@ -94,7 +94,7 @@ class View(io.RawIOBase):
         """Go to a place."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._reader.size}[whence]
         if base + offset < 0:
-            raise ValueError("a place before the start")
+            raise OSError("a place before the start")  # without a number: the file's fault, not the disk's
         self._at = base + offset
         return self._at
 
