@@ -20,10 +20,10 @@ help: ## Show this list
 demo: $(STAMPS)/demo ## Run the life of one model, end to end (no torch needed)
 	@$(RUN) examples/lifecycle.py $(ARGS)
 
-test: static docs $(STAMPS)/test $(STAMPS)/compiled $(STAMPS)/peers $(STAMPS)/node ## Run everything: linters, types, layers, documentation, all tests
+test: static docs $(STAMPS)/test $(STAMPS)/compiled $(STAMPS)/peers node-peers ## Run everything: linters, types, layers, documentation, all tests
 	$(PYTEST) --cov --cov-report=term $(ARGS)
 
-test-long: $(STAMPS)/test $(STAMPS)/compiled $(STAMPS)/peers $(STAMPS)/node ## Run the tests with many more examples, and the long ones
+test-long: $(STAMPS)/test $(STAMPS)/compiled $(STAMPS)/peers node-peers ## Run the tests with many more examples, and the long ones
 	$(PYTEST) --long $(ARGS)
 
 check: static $(STAMPS)/test ## Linters, types, layers, the fast tests
@@ -79,6 +79,6 @@ $(STAMPS)/peers: benchmarks/_data.py benchmarks/peers.txt | $(STAMPS)/core
 	@touch $@
 
 # The JavaScript ones, in .venv-peers/node; without Node the tests that need them skip with a reason.
-$(STAMPS)/node: scripts/node-peers | $(STAMPS)/peers
+.PHONY: node-peers
+node-peers: | $(STAMPS)/peers
 	@scripts/node-peers
-	@touch $@

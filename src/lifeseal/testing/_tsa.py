@@ -4,6 +4,7 @@
 import contextlib
 import datetime as dt
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -111,7 +112,7 @@ class Tsa:
             "version": "v1",
             "policy": _POLICY,
             "message_imprint": request["message_imprint"],
-            "serial_number": self.stamped + 1,
+            "serial_number": 1 + secrets.randbits(63),
             "gen_time": self._clock().replace(microsecond=0),
         }
         if self._accuracy is not None:
