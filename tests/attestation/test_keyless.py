@@ -369,6 +369,17 @@ def test_a_timestamp_counts_only_while_the_trust_vouches_for_its_authority(deplo
         assert info.notes[-1] == "timestamp 0 was ignored: no authority of the trust given"
 
 
+def test_the_last_moment_of_a_timestamp_authority_belongs_to_it(deployment):
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    exact = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer, clock=lambda: now, accuracy=None)
+    bundle = made(deployment, 2, stamped=(exact,))
+    assert with_window(deployment, now - DAY, now).check((bundle,), purpose=Purpose.MODEL).time == now
+    assert with_window(deployment, now, now + DAY).check((bundle,), purpose=Purpose.MODEL).time == now
+    for window in ((now - DAY, now - dt.timedelta(seconds=1)), (now + dt.timedelta(seconds=1), now + DAY)):
+        with pytest.raises(SignatureError, match="verified time"):
+            with_window(deployment, *window).check((bundle,), purpose=Purpose.MODEL)
+
+
 def retired(deployment, name, index, end, *, which="end"):
     document = json.loads(deployment.trusted_root())
     place = document[name][index]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whom to trust among Sigstore deployments: always said by the caller, never fetched."""
 
+import datetime as dt
 import os
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
@@ -119,7 +120,12 @@ class SigstoreTrust:
         """Give the trust to the sigstore package."""
         from sigstore.models import ClientTrustConfig
 
-        return ClientTrustConfig.from_json(self.config.decode())
+        config = ClientTrustConfig.from_json(self.config.decode())
+        # A span holds its last moment (sigstore_common.proto, TimeRange); sigstore 4.5 leaves it out for timestamp authorities.
+        for authority in config._inner.trusted_root.timestamp_authorities:  # noqa: SLF001 - the only way to it
+            if authority.valid_for.end is not None:
+                authority.valid_for.end += dt.timedelta(microseconds=1)
+        return config
 
 
 def first_line(error: Exception) -> str:
