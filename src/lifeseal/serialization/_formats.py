@@ -16,6 +16,7 @@ from lifeseal.serialization._context import Context
 from lifeseal.serialization._gguf import is_gguf, judge_gguf
 from lifeseal.serialization._hdf5 import is_hdf5, judge_hdf5
 from lifeseal.serialization._known import is_known, judge_known
+from lifeseal.serialization._message import is_message, judge_message
 from lifeseal.serialization._msgpack import is_msgpack, judge_msgpack
 from lifeseal.serialization._npy import MAGIC, judge_npy
 from lifeseal.serialization._onnx import is_onnx, judge_onnx
@@ -64,4 +65,5 @@ FORMATS: Final = (
     Format("tf-checkpoint", is_checkpoint, judge_checkpoint),
     Format("tensorflow", is_tensorflow, judge_tensorflow),
     Format("known", is_known, judge_known),
+    Format("message", is_message, judge_message),
 )

@@ -64,7 +64,7 @@ def is_onnx(head: bytes, window: Window) -> bool:
     """Tell whether the outermost fields are those of a model, with a graph or functions."""
     del head
     found = outline(window, _TOP)
-    return _GRAPH in found or found.keys() >= {_FUNCTIONS, _OPSETS}
+    return len(found) > 1 and not found.keys().isdisjoint({_GRAPH, _FUNCTIONS})
 
 
 def judge_onnx(window: Window, context: Context) -> str:

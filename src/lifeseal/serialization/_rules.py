@@ -49,6 +49,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "keras-custom": Rule(Verdict.NEEDS_TRUST, "a Keras configuration names a class or function that is none of Keras's own"),
         "known-format": Rule(Verdict.UNREADABLE, "a known format that is not analysed"),
         "limit": Rule(Verdict.UNREADABLE, "larger or deeper than a stated bound"),
+        "message": Rule(Verdict.UNREADABLE, "a message of Protocol Buffers, of no known format, that a loader could take for a graph"),
         "mixed": Rule(Verdict.UNREADABLE, "bytes that are of two formats at once"),
         "more": Rule(Verdict.SAFE, "more findings than are listed"),
         "msgpack-invalid": Rule(Verdict.UNREADABLE, "a MessagePack file that is not what Flax writes"),
