@@ -57,11 +57,12 @@ def test_a_whole_module_gives_what_its_state_dict_gives(protocol, tmp_path):
     assert differing(read(done), dict(model.state_dict())) == []
 
 
-def test_a_program_of_torchscript_gives_its_tensors(tmp_path):
+@pytest.mark.parametrize("make", [torch.jit.script, lambda model: torch.jit.trace(model, torch.ones(2, 3))], ids=["script", "trace"])
+def test_a_program_of_torchscript_gives_its_tensors(make, tmp_path):
     model = layer()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.script(model), tmp_path / "in.pt")
+        torch.jit.save(make(model), tmp_path / "in.pt")
     done = serialization.convert(tmp_path / "in.pt", tmp_path / "out")
     assert (done.format, done.verdict.value) == ("torchscript", "needs-trust")
     assert differing(read(done), dict(model.state_dict())) == []

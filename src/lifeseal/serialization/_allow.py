@@ -180,6 +180,12 @@ def _torch(found: dict[tuple[str, str], Harmless]) -> None:
     found[_REBUILD_TYPED] = Harmless(call=_typed)
     for name in ("build_boollist", "build_doublelist", "build_intlist", "build_tensorlist"):
         found["torch.jit._pickle", name] = Harmless(call=c.objects(1, 1))
+    found["torch.jit._pickle", "restore_type_tag"] = Harmless(make=_tagged)
+
+
+def _tagged(_: Global, args: tuple[Value, ...]) -> Value | None:
+    """Follow how TorchScript notes a value's type: what comes back is the value."""
+    return args[0] if len(args) == 2 and c.no_class(args[0]) and isinstance(args[1], str) else None  # noqa: PLR2004
 
 
 @functools.cache

@@ -24,6 +24,7 @@ _STORED: Final = 0
 _METHODS: Final = {8: deflate_stream, 12: bz2_stream}
 _MAIN: Final = "data.pkl"
 _CONSTANTS: Final = "constants.pkl"
+_TRACED: Final = "traced_inputs.pkl"
 _EXPORTED: Final = "archive_format"
 _WEIGHTS: Final = re.compile(r"(?:^|/)data/(?:weights/weight_|constants/tensor_)\d+$")
 _BY_MEMBERS: Final = {"keras": {"config.json", "metadata.json"}, "mar": {"MAR-INF/MANIFEST.json"}, "skops": {"schema.json"}}
@@ -49,16 +50,18 @@ def judge_zip(window: Window, context: Context) -> str:
     script = [member for member in members if any(member.name.startswith(root + "code/") or member.name == root + _CONSTANTS for root in roots)]
     judge_script(((member.name, unpacked.peek(member)) for member in script), context)
     storages: set[str] = set()
-    streams = [member for member in members if roots and (_is_named(member, _MAIN) or _is_named(member, _CONSTANTS))]
+    streams = [member for member in members if roots and any(_is_named(member, name) for name in (_MAIN, _CONSTANTS, _TRACED))]
     for member in streams:
         content = unpacked.content(member)
         if content is None:
             continue
         inside = context.inside(repr(shown(member.name)))
         stream = judge_stream(content, inside, keeps_storages=True)
-        folders = ["data/"] if _is_named(member, _MAIN) else ["constants/", "data/"]
-        root = member.name.removesuffix(_MAIN).removesuffix(_CONSTANTS)
-        storages |= _check_storages(stream.storages, [root + folder for folder in folders], by_name, inside)
+        folders = [member.name.removesuffix(".pkl") + "/", member.name[: member.name.rfind("/") + 1] + "data/"]
+        if _is_named(member, _TRACED):  # the shapes of inputs: PyTorch leaves their content out
+            storages |= {folders[0] + key for key in stream.storages}
+        else:
+            storages |= _check_storages(stream.storages, folders, by_name, inside)
     exported = [member for member in members if _is_named(member, _EXPORTED) and unpacked.peek(member).strip() == b"pt2"]
     if exported:
         context.say("torch-export", "", "an exported program; torch.export.load evaluates its expressions")

@@ -252,6 +252,10 @@ def _set(args: tuple[Value, ...]) -> Value:
     return Other("builtins.set", *_list(args))
 
 
+def _tagged(args: tuple[Value, ...]) -> Value:
+    return args[0] if args else Other("a value without content")
+
+
 def _object(args: tuple[Value, ...]) -> Value:
     return Other(full(args[0]) if args else "an object")
 
@@ -271,6 +275,7 @@ CALLS: Final[Mapping[tuple[str, str], Call]] = MappingProxyType(
         ("collections", "defaultdict"): _factory_table,
         ("copyreg", "_reconstructor"): _object,
         ("torch", "Size"): _sequence,
+        ("torch.jit._pickle", "restore_type_tag"): _tagged,
         ("torch._tensor", "_rebuild_from_type"): _from_type,
         ("torch._tensor", "_rebuild_from_type_v2"): _from_type,
         ("torch.tensor", "_rebuild_from_type"): _from_type,
