@@ -17,7 +17,20 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "lifeseal"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 CODE = [path for folder in ("src", "tests", "examples", "benchmarks", "docs", "scripts") for path in sorted((ROOT / folder).rglob("*.py"))]
-FAMILIES = ("attestation", "signing", "serialization", "provenance", "erasure", "loading", "evidence", "disposal", "principles", "testing")
+FAMILIES = (
+    "attestation",
+    "signing",
+    "serialization",
+    "provenance",
+    "erasure",
+    "loading",
+    "evidence",
+    "disposal",
+    "principles",
+    "testing",
+    "hub",
+    "integrations",
+)
 DOORS = ["lifeseal", "lifeseal.errors", *(f"lifeseal.{name}" for name in FAMILIES if (PACKAGE / name / "__init__.py").exists())]
 HEAVY = ("sigstore", "huggingface_hub", "torch", "numpy", "pydantic", "pyarrow", "fsspec", "boto3", "hvac", "pkcs11", "tpm2_pytss", "rich")
 WRITERS = {"_io/_durable.py"}

@@ -6,7 +6,19 @@ import pytest
 
 from lifeseal import principles
 
-FAMILIES = ("attestation", "signing", "serialization", "provenance", "erasure", "loading", "evidence", "disposal", "principles")
+FAMILIES = (
+    "attestation",
+    "signing",
+    "serialization",
+    "provenance",
+    "erasure",
+    "loading",
+    "evidence",
+    "disposal",
+    "hub",
+    "integrations",
+    "principles",
+)
 
 
 def package(family):

@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from lifeseal import testing
 from lifeseal.cli._main import _run
 
 NO_CONFIG = "/nonexistent"
@@ -55,7 +56,7 @@ def process():
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
+def made(tmp_path_factory, hub):
     """A key pair, a signed model, a signed dataset manifest, a vault with an erased asset, its certificate, a log, a waiver, withdrawals."""
     home = tmp_path_factory.mktemp("made")
     (home / "model").mkdir()
@@ -85,7 +86,16 @@ def made(tmp_path_factory):
     ]
     for command in commands:
         assert _run([str(word) for word in (*command, "-q")]) == 0, command
+    (home / "hub.url").write_text(hub.url)
     return home
+
+
+@pytest.fixture(scope="session")
+def hub():
+    """A Hub on loopback, which stores files as LFS."""
+    with pytest.MonkeyPatch.context() as patch, testing.hub() as running:
+        patch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        yield running
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import click
@@ -27,6 +28,12 @@ def working(home):
     root = ("--root", f"file:{home}/root")
     vault = ("--vault", home / "vault", *root)
     end = ("--trigger", "transfer", "--custodian", "records", "--unsigned", "--yes", "--out", home / "live.cert")
+    url = (home / "hub.url").read_text()
+    cached = ("acme/tiny", "--cache-dir", home / "cache")
+    commit = home / "cache/models--acme--tiny/snapshots" / ("a" * 40)
+    shutil.copytree(home / "model", commit)
+    (commit.parent.parent / "refs").mkdir()
+    (commit.parent.parent / "refs/main").write_text("a" * 40)
     script = home / "script.py"
     script.write_text("print('from the script')\n")
     np.savez(home / "arrays.npz", a=np.ones(2))
@@ -63,6 +70,10 @@ def working(home):
         "log-rotate": ("log", "rotate", home / "events.jsonl", "--to", home / "older.jsonl"),
         "log-sign": ("log", "sign", home / "events.jsonl", "--key", home / "k.key", "--out", home / "events.head"),
         "report": ("report", home / "events.jsonl", "--html", home / "report.html", "--oscal", home / "oscal"),
+        "hub-pull": ("hub", "pull", *cached, "--key", home / "k.pub", "--offline"),
+        "hub-push": ("hub", "push", home / "lines", f"acme/{home.parent.name}", "--key", home / "k.key", "--endpoint", url),
+        "hub-verify": ("hub", "verify", *cached, "--key", home / "k.pub"),
+        "hub-purge": ("hub", "purge", *cached),
         "exec": ("exec", home / "model", "--key", home / "k.pub", "--file", "config.json", "--", "test", "-e", "{}/config.json"),
         "run": ("run", "--log", home / "run.jsonl", script),
     }
@@ -109,6 +120,10 @@ def failing(home):
         "log-rotate": (2, ("log", "rotate", home / "events.jsonl", "--to", home / "k.key")),
         "log-sign": (2, ("log", "sign", home / "d.json", "--key", home / "k.key", "--out", home / "events.head")),
         "report": (2, ("report", home / "d.json")),
+        "hub-pull": (3, ("hub", "pull", "acme/none", "--cache-dir", home / "cache", "--key", home / "k.pub", "--offline")),
+        "hub-push": (2, ("hub", "push", home / "nothing", "acme/tiny", "--key", home / "k.key")),
+        "hub-verify": (3, ("hub", "verify", "acme/none", "--cache-dir", home / "cache", "--key", home / "k.pub")),
+        "hub-purge": (2, ("hub", "purge", "../x", "--cache-dir", home / "cache")),
         "exec": (1, ("exec", home / "data", "--key", home / "k.pub", "--", "test", "-e", "{}")),
         "run": (2, ("run", "--log", home / "run.jsonl", home / "nothing.py")),
     }

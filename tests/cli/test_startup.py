@@ -7,7 +7,7 @@ import sys
 import pytest
 
 HEAVY = {"attr", "attrs", "cryptography", "rich", "sigstore", "numpy", "blake3", "torch", "huggingface_hub"}
-GROUPS = {"vault", "data", "certificate", "waiver", "withdraw", "log"}
+GROUPS = {"vault", "data", "certificate", "waiver", "withdraw", "log", "hub"}
 COMMANDS = [
     "keygen",
     "sign",
@@ -22,6 +22,7 @@ COMMANDS = [
     "withdraw",
     "principles",
     "log",
+    "hub",
     "exec",
     "run",
 ]

@@ -49,6 +49,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "principles": ("_principles", "principles", "List the Code's provisions and what implements them."),
     "log": ("_log", "log", "Verify, end and sign event logs."),
     "report": ("_log", "report", "Say what an event log shows: for people, and in OSCAL."),
+    "hub": ("_hub", "hub", "Pull, push, check and purge repositories of the Hugging Face Hub."),
     "exec": ("_exec", "execute", "Run a command on a signed model that nobody can change any more."),
     "run": ("_run", "run", "Run a Python script and log what it does with lifeseal."),
 }
@@ -59,6 +60,7 @@ _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "waiver": ("new", "sign"),
     "withdraw": ("new", "add", "sign"),
     "log": ("verify", "rotate", "sign"),
+    "hub": ("pull", "push", "verify", "purge"),
 }
 
 

@@ -15,6 +15,7 @@ certificate.write("classifier.disposal.json")
 from lifeseal.disposal._certificate import TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger, open_certificate
 from lifeseal.disposal._copies import FORGOTTEN, Copy, Search, find_copies
 from lifeseal.disposal._dispose import Plan, confirm, dispose, plan
+from lifeseal.disposal._hub_cache import HubTraces, hub_folder, hub_traces
 from lifeseal.disposal._wanted import Anchor, Wanted
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Copy",
     "Disposal",
     "DisposedAsset",
+    "HubTraces",
     "Plan",
     "Search",
     "Trigger",
@@ -32,6 +34,8 @@ __all__ = [
     "confirm",
     "dispose",
     "find_copies",
+    "hub_folder",
+    "hub_traces",
     "open_certificate",
     "plan",
 ]

@@ -13,9 +13,9 @@ with signing.open_model("model/", policy=policy) as signed:
 ```
 """
 
-from lifeseal.signing._digests import Changes, Digests, compare, digest
+from lifeseal.signing._digests import Changes, Digests, compare, digest, listed_names
 from lifeseal.signing._model import FileEntry, SignedModel, Verification, unchecked
-from lifeseal.signing._open import Links, open_model, verify
+from lifeseal.signing._open import Links, open_model, signed_names, verify
 from lifeseal.signing._sign import sign
 
 __all__ = [
@@ -27,8 +27,10 @@ __all__ = [
     "Verification",
     "compare",
     "digest",
+    "listed_names",
     "open_model",
     "sign",
+    "signed_names",
     "unchecked",
     "verify",
 ]

@@ -144,6 +144,22 @@ def listed(bundle: Bundle, *, where: str) -> Manifest:
     return Manifest.from_statement(Statement.from_bytes(bundle.envelope.payload, where=where), lone_name=None, where=where)
 
 
+def listed_names(bundle: Bundle, *, where: str) -> tuple[str, ...]:
+    """List the files that a signature names, unverified: of one that was just made.
+
+    Args:
+        bundle: The signature.
+        where: Name for error messages.
+
+    Returns:
+        Relative POSIX names.
+
+    Raises:
+        FormatError: It is no signature of a model.
+    """
+    return tuple(name for name, _ in listed(bundle, where=where).parts())
+
+
 def refuse_unlike(earlier: "Manifest | Digests | None", algorithm: HashName, shard_size: int | None) -> None:
     """Refuse to compare digests that were made in another way.
 

@@ -118,6 +118,36 @@ def open_model(
     return opened
 
 
+def signed_names(
+    signature: "Bundle | Sequence[Bundle]",
+    *,
+    policy: Policy,
+    withdrawals: Withdrawals | None = None,
+    waiver: Waiver | None = None,
+    where: str = "signature",
+) -> tuple[str, ...]:
+    """Verify a signature by itself, and list the files it names: to know what to fetch before anything is.
+
+    Args:
+        signature: One, or several over the same bytes.
+        policy: Whose signatures count.
+        withdrawals: See `open_model`.
+        waiver: See `open_model`.
+        where: Name for error messages.
+
+    Returns:
+        Relative POSIX names.
+
+    Raises:
+        FormatError: It is not what the formats say.
+        PolicyError: Signed for another use or by another signer.
+        SignatureError: It does not verify.
+        WithdrawnError: The signer was withdrawn.
+    """
+    statement, _ = open_statement(signature, policy=policy, purpose=Purpose.MODEL, where=where, withdrawals=withdrawals, waiver=waiver)
+    return tuple(name for name, _ in Manifest.from_statement(statement, lone_name=None, where=f"{where}, payload").parts())
+
+
 @implements(
     "5.3.1",
     "7.1",
