@@ -28,8 +28,9 @@ def test_killed_at_any_change_the_vault_is_old_or_new(operation, tmp_path):
 
 
 @each_operation
-def test_refused_at_any_change_the_vault_is_old_or_new(operation, tmp_path):
-    assert harness.errors(operation, tmp_path, "EIO") == []
+@pytest.mark.parametrize("error", ["EIO", pytest.param("ENOSPC", marks=pytest.mark.long)])
+def test_refused_at_any_change_the_vault_is_old_or_new(operation, error, tmp_path):
+    assert harness.errors(operation, tmp_path, error) == []
 
 
 @pytest.mark.parametrize("kind", [KINDS[0], pytest.param(KINDS[2], marks=pytest.mark.long)], ids=["ext4", "xfs"])

@@ -71,7 +71,7 @@ def test_several_assets_end_in_one_epoch(desk, end):
 
 def test_what_an_erasure_does_not_reach_is_said(desk, end):
     text = "\n".join(end(desk.vault).disposal.limitations)
-    for said in ("Root held in a file", "Lay in plaintext before sealing", "model", "swap", "models derived", "this machine's clock"):
+    for said in ("Root of the kind file", "Lay in plaintext before sealing", "model", "swap", "models derived", "this machine's clock"):
         assert said in text
 
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An adversary who kept every byte the vault ever wrote, and has the root as it is now."""
 
+import base64
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -15,10 +17,11 @@ from lifeseal._io import DiskSource, Secret
 from lifeseal.erasure import FileRoot, Vault
 from lifeseal.erasure._change import load
 from lifeseal.erasure._container import Place, open_container
-from lifeseal.erasure._layout import DATA, INDEX, log_epochs
+from lifeseal.erasure._layout import DATA, INDEX, log_epochs, root_context
 from lifeseal.erasure._log import LogReader
 from lifeseal.erasure._nodes import State
-from lifeseal.errors import TamperedError
+from lifeseal.errors import DestroyedError, TamperedError
+from lifeseal.testing import MemoryWrapper
 
 
 class Hoard:
@@ -104,6 +107,36 @@ def opened_containers(hoard, desk, identity, keys):
                     continue
                 opened.add(path.name)
     return opened
+
+
+def test_under_a_wrapper_every_root_ever_wrapped_and_the_keys_it_has_left_open_what_is_live(desk, tmp_path):
+    (tmp_path / "hoard").mkdir()
+    hoard, wrapper = Hoard(desk.folder, tmp_path / "hoard"), MemoryWrapper()
+    with Vault.create(desk.folder, root=wrapper) as vault:
+        identity = bytes.fromhex(vault.id)
+        for name in ("kept", "erased"):
+            vault.seal(desk.model, name).close()
+            hoard.keep()
+        with vault._session.current().tree.key(1) as key:
+            gone = bytes(key.view())
+        vault.erase(["erased"])
+        hoard.keep()
+    live = [version.name for version in wrapper.versions(identity)]
+    assert len(live) == 1
+    roots = set()
+    for path in sorted((tmp_path / "hoard").rglob("root-*")):
+        wrapped = base64.b64decode(json.loads(path.read_bytes().splitlines()[0])["wrapped"])
+        for version, epoch in itertools.product([*wrapper._versions], range(8)):
+            try:
+                with wrapper.unwrap(version, wrapped, root_context(identity, epoch)) as key:
+                    roots.add(bytes(key.view()))
+            except (DestroyedError, TamperedError):
+                continue
+    assert len(roots) == 1
+    found = attack(hoard.logs(identity), roots.pop(), vault=identity, trust_headers=False)
+    assert not any(gone in keys for keys in found.keys.values())
+    assert 0 in found.keys
+    assert 1 not in found.keys
 
 
 def test_an_erased_name_is_in_no_page_that_can_be_read_and_the_answer_is_still_destroyed(desk):

@@ -7,7 +7,7 @@ import pytest
 
 from lifeseal import principles
 from lifeseal.erasure import ErasedSlot, Vault
-from lifeseal.errors import DestroyedError, RolledBackError, StateError, StoreError, TamperedError
+from lifeseal.errors import DestroyedError, LockedError, RolledBackError, StateError, StoreError, TamperedError
 
 
 def test_an_erased_asset_is_destroyed_and_the_others_live(desk, tmp_path, content_of):
@@ -79,6 +79,31 @@ def test_a_copy_from_before_the_erasure_is_rolled_back_not_readable(desk, tmp_pa
         vault.erase(["model"])
     with pytest.raises(RolledBackError, match=r"newest change is of epoch 3, the root is at epoch 4"):
         Vault.open(tmp_path / "copy", root=desk.root)
+
+
+def test_of_two_copies_under_one_root_file_only_one_writes_on(desk, tmp_path):
+    with desk.create() as vault:
+        vault.seal(desk.model, "model").close()
+        shutil.copytree(desk.folder, tmp_path / "copy")
+        with Vault.open(tmp_path / "copy", root=desk.root) as copy:
+            copy.seal(desk.model, "in the copy").close()
+            for change in (lambda: vault.seal(desk.model, "x"), lambda: vault.erase(["model"]), vault.compact, vault.assets):
+                with pytest.raises(RolledBackError, match="newest change is of epoch 3, the root is at epoch 5"):
+                    change()
+            assert [info.name for info in copy.assets()] == ["model", "in the copy"]
+
+
+def test_both_copies_are_locked_while_one_writes(desk, tmp_path):
+    with desk.create() as vault:
+        vault.seal(desk.model, "model").close()
+        shutil.copytree(desk.folder, tmp_path / "copy")
+        with Vault.open(tmp_path / "copy", root=desk.root) as copy:
+
+            def meanwhile(_):
+                with pytest.raises(LockedError):
+                    copy.erase(["model"])
+
+            vault.seal(desk.model, "second", progress=meanwhile).close()
 
 
 def test_a_root_restored_from_before_does_not_open_the_newer_folder(desk, tmp_path):

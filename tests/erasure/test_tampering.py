@@ -140,6 +140,25 @@ def test_a_container_of_an_earlier_generation_is_tampering(desk, tmp_path):
             vault.unseal("model", tmp_path / "out")
 
 
+def test_an_index_of_an_earlier_generation_is_tampering(desk, tmp_path):
+    def index():
+        (found,) = [path for path in desk.objects if path.stat().st_size not in {76880 + 72 + 64, 2 + 72, 72} and path.stat().st_size < 1000]
+        return found
+
+    with desk.create() as vault:
+        vault.seal(desk.model, "model").close()
+        old = index().read_bytes()
+        vault.erase(["model"])
+        vault.seal(desk.model, "model").close()
+        new = index().read_bytes()
+        assert len(new) == len(old)
+        index().write_bytes(old)
+        with pytest.raises(TamperedError, match="index"):
+            vault.asset("model")
+        index().write_bytes(new)
+        vault.unseal("model", tmp_path / "out")
+
+
 def test_a_missing_container_is_unavailable(desk, tmp_path):
     with desk.create() as vault:
         vault.seal(desk.model, "model")

@@ -238,7 +238,7 @@ def _not_removed(erasure: "Erasure") -> tuple[str, ...]:
 def _limitations(vault: "Vault", assets: list[DisposedAsset]) -> tuple[str, ...]:
     plain = [asset.name for asset in assets if not asset.born_encrypted]
     lines = [
-        f"Root held in a {vault.holder}: earlier copies of it, and old disk blocks, open earlier copies of the vault; neither was searched for.",
+        f"Root of the kind {vault.holder}: earlier copies of it, and old disk blocks, open earlier copies of the vault; neither was searched for.",
         "No search for plaintext copies was made; swap, core dumps, caches and backups may hold some.",
         "Copies given to others, and models derived from these assets, are not reached.",
         "Times are this machine's clock.",

@@ -18,6 +18,7 @@ from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._roots import Roots
 from lifeseal.erasure._tree import Edit, Tree, write_tree
 from lifeseal.errors import CredentialError, FormatError, LifesealError, PendingError, RolledBackError, StoreError, TamperedError
+from lifeseal.principles import note
 
 
 class State:
@@ -97,6 +98,7 @@ def load(folder: Path, holder: RootHolder) -> State:
         OSError: A file cannot be read.
     """
     vault, kind, fingerprint = read_description(folder)
+    note(vault=vault.hex())  # so that a refusal, too, says of which vault
     if (kind, fingerprint) != (holder.kind, holder.fingerprint):
         raise CredentialError(f"{folder}: sealed under a root of kind {kind[:40]!r}; the one given is of kind {holder.kind!r}, or another one")
     return reload(Roots(folder=folder, vault=vault, holder=holder))
