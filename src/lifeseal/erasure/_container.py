@@ -6,7 +6,7 @@ from pathlib import Path
 
 import attrs
 
-from lifeseal._io import DiskSource, Reader, Secret, new_hasher, read_through, replacing
+from lifeseal._io import DiskSource, Reader, Secret, available_cores, new_hasher, read_through, replacing
 from lifeseal.erasure._layout import FORMAT, KEY_SIZE, container_context, object_name
 from lifeseal.erasure._range import CHUNK, HEADER, RangeReader
 from lifeseal.errors import StoreError, TamperedError
@@ -99,7 +99,7 @@ def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, re
     """
     from cryptography.cobblestone import Cobblestone256Encryptor
 
-    hasher = new_hasher("blake3")
+    hasher = new_hasher("blake3", threads=available_cores())
     with file_key(asset, file_id) as secret, secret.view() as key:
         encryptor = Cobblestone256Encryptor(key, place.context(file_id, role))
     sealed = memoryview(bytearray(_SEALED_PIECE))
@@ -127,7 +127,7 @@ def compare_container(place: Place, asset: Secret, written: Written) -> None:
         TamperedError: It does not read back as it was written.
         OSError: It cannot be read.
     """
-    again = new_hasher("blake3")
+    again = new_hasher("blake3", threads=available_cores())
     with DiskSource(place.folder) as source, open_container(source, place, asset, written.file_id, written.role, where=written.where) as found:
         read_through(found, written.where, memoryview(bytearray(_PIECE)), again.update)
     if again.digest() != written.digest:
