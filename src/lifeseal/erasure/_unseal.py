@@ -8,7 +8,7 @@ from lifeseal._io import make_folder, read_through, remove, replacing
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._index import signature_of
 
-_PIECE = 1 << 20
+_PIECE = 1 << 23
 
 
 def write_plaintext(asset: SealedAsset, out: Path) -> int:
