@@ -2,10 +2,14 @@
 """``data``: from the command line down to the record."""
 
 import json
+import multiprocessing
+import signal
+import time
 
 import pytest
 
 from lifeseal import attestation, provenance
+from lifeseal.cli import _data_record
 from support import authority
 
 
@@ -201,3 +205,20 @@ def test_a_manifest_is_signed_with_a_certificate_too(cli, lines, tmp_path):
     assert len(provenance.open_manifest(tmp_path / "m.json", policy=policy).files) == 2
     assert "exactly one of --key and --sigstore" in cli("data", "record", lines, "--out", tmp_path / "n.json", "--cert", certificate).err
     assert not (tmp_path / "n.json").exists()
+
+
+@pytest.mark.parametrize("patience", [5.0, 0.0])
+def test_workers_end_with_the_work(patience, monkeypatch):
+    monkeypatch.setattr(_data_record, "_PATIENCE", patience)
+
+    def interrupted():
+        with _data_record._workers(1) as pool:
+            assert pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
+            pool.submit(time.sleep, 0.2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    for child in multiprocessing.active_children():
+        child.join(5)
+    assert multiprocessing.active_children() == []

@@ -4,6 +4,7 @@
 import contextlib
 import datetime as dt
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from lifeseal.cli._signers import choose_signer
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+_PATIENCE = 5.0  # seconds for what a worker is at when the work ends early
 _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
 
 
@@ -139,12 +141,29 @@ def record(
 
 @contextlib.contextmanager
 def _workers(count: int | None) -> "Iterator[Executor | None]":
-    """Start worker processes, if any were asked for."""
+    """Start worker processes, if any were asked for; when the work ends early, so do they."""
     if count is None:
         yield None
         return
     from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_leave_interrupts)
+    try:
         yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + _PATIENCE
+        for child in active_children():
+            child.join(max(0.0, until - time.monotonic()))
+        for child in active_children():
+            child.terminate()
+        raise
+    pool.shutdown()
+
+
+def _leave_interrupts() -> None:
+    """A terminal interrupts every process; the one that was called answers for all."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
