@@ -14,6 +14,8 @@ from pathlib import Path
 
 import attrs
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sigstore.verify import Verifier
 from tests.support.forged import forged
@@ -38,6 +40,7 @@ from lifeseal.attestation import (
     sign_statement,
     threshold,
 )
+from lifeseal.attestation._identity import _identities, _utf8_string
 from lifeseal.errors import CredentialError, FormatError, LifesealError, LimitError, PolicyError, SignatureError, StoreError, WithdrawnError
 from lifeseal.testing._fulcio import Fulcio
 from lifeseal.testing._server import Reply, serving
@@ -174,6 +177,23 @@ def test_a_certificate_that_states_two_issuers_is_neithers(deployment):
     refused(bundle, deployment, PolicyError, "the policy trusts exactly", issuer=torn.newer)
     torn.newer = deployment.oidc.url
     assert check(made(deployment, fulcio=torn), deployment)
+
+
+def test_names_and_issuers_of_any_length_and_of_users_are_read(deployment):
+    issuer = "https://issuer.example.org/" + "a" * 150
+    assert check(forged(deployment, PAYLOAD, ME, issuer), deployment, issuer=issuer)
+    name = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.7"), b"\x0c\x08me!local")
+    builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), new_key().public_key(), 1, *2 * (dt.datetime(2026, 1, 1, tzinfo=dt.UTC),))
+    certificate = builder.add_extension(x509.SubjectAlternativeName([name]), critical=True).sign(new_key(), hashes.SHA256())
+    assert _identities(certificate) == ["me!local"]
+
+
+@pytest.mark.parametrize(
+    "der", [b"", b"\x0c", b"\x0c\x05abc", b"\x0c\x03abcd", b"\x13\x03abc", b"\x0c\x81", b"\x0c\x82\x00\x03abc", b"\x0c\x81\x04abc"]
+)
+def test_what_is_no_text_reads_as_no_name_that_a_policy_could_hold(der):
+    assert _utf8_string(b"\x0c\x03abc") == _utf8_string(b"\x0c\x81\x03abc") == "abc"
+    assert not _utf8_string(der).isprintable()
 
 
 def test_what_sigstore_verified_must_be_what_was_read(deployment, monkeypatch):
@@ -651,8 +671,9 @@ def test_a_token_of_another_provider_is_the_deployments_no(deployment):
 
 def test_a_root_alone_signs_nothing(deployment):
     root = SigstoreTrust.from_bytes(deployment.trusted_root())
-    with pytest.raises(ValueError, match="a ClientTrustConfig is needed"):
-        SigstoreSigner(root, deployment.oidc.token(ME))
+    for make in (lambda: SigstoreSigner(root, deployment.oidc.token(ME)), lambda: SigstoreSigner.interactive(root)):
+        with pytest.raises(ValueError, match="a ClientTrustConfig is needed"):
+            make()
 
 
 def test_only_statements_are_signed(deployment):
@@ -751,6 +772,10 @@ def test_a_person_signs_in_with_a_browser(deployment, monkeypatch):
     deployment.oidc.person = "someone@example.org"
     bundle = sign_statement(STATEMENT, signer=SigstoreSigner.interactive(deployment.trust()))
     assert check(bundle, deployment, identity="someone@example.org")
+    deployment.oidc.refuses = True
+    with pytest.raises(CredentialError, match="the sign-in failed"):
+        SigstoreSigner.interactive(deployment.trust())
+    deployment.oidc.refuses = False
     with serving(lambda _: Reply()) as gone:
         pass
     with pytest.raises(StoreError, match="the identity provider cannot be asked"):

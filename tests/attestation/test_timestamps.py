@@ -4,8 +4,10 @@
 import contextlib
 import datetime as dt
 import hashlib
+import ipaddress
 import random
 import shutil
+import ssl
 import subprocess
 import time
 
@@ -213,6 +215,40 @@ def test_no_authority_is_believed_by_default(tsa):
         TrustedKey(PUBLIC, tsa=(tsa.signer.der,))
     with pytest.raises(FormatError, match="a self-signed root was expected"):
         TrustedCertificates((tsa.root.der,), tsa=(tsa.signer.der,))
+
+
+@pytest.fixture
+def secured(tmp_path, tsa):
+    """The authority behind TLS, and its address; the server's root is in tls.pem."""
+    authority = root("tls root")
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    authority.issue("127.0.0.1", extensions=(*LEAF[:2], (SERVER, False), (names, False))).write(tmp_path, "server")
+    (tmp_path / "tls.pem").write_bytes(authority.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    with serving(tsa.answer, tls=context) as url:
+        yield url
+
+
+def test_an_authority_behind_tls_must_show_a_certificate_that_the_system_trusts(secured, tsa, tmp_path, monkeypatch):
+    authority = TimestampAuthority(secured, (tsa.root.der,))
+    assert secured.startswith("https://127.0.0.1:")
+    with pytest.raises(StoreError, match=r"certificate verify failed.*no signature was written"):
+        authority.stamp(signed())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "tls.pem"))
+    assert check(authority.stamp(signed()), tsa).time is not None
+    with pytest.raises(StoreError, match="no signature was written"):
+        TimestampAuthority(tsa.url.replace("http:", "https:"), (tsa.root.der,)).stamp(signed())
+
+
+def test_a_bundle_holds_sixteen_timestamps_and_no_more(tsa):
+    authority = TimestampAuthority(tsa.url, (tsa.root.der,))
+    bundle = signed()
+    for _ in range(16):
+        bundle = authority.stamp(bundle)
+    assert len(Bundle.from_bytes(bundle.to_bytes()).timestamps) == 16
+    with pytest.raises(LimitError, match="17 timestamps, more than the limit of 16"):
+        authority.stamp(bundle)
 
 
 # --- What is believed

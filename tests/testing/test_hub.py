@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +120,47 @@ def test_commits_change_files_and_older_ones_stay(hub, ask, folder):
     assert old == "{}"
 
 
+def test_folders_go_repositories_stay_and_what_is_out_of_date_is_refused(hub, ask, folder):
+    first = hub.add("acme/tiny", contents(folder))
+    found = ask(
+        """
+from huggingface_hub.errors import HfHubHTTPError
+api.create_repo("acme/tiny", exist_ok=True)
+refusals = []
+for refused in (
+    lambda: api.create_repo("acme/tiny"),
+    lambda: api.upload_file(path_or_fileobj=b"x", path_in_repo="y", repo_id="acme/tiny", parent_commit=sys.argv[1]),
+):
+    api.delete_folder("deep", "acme/tiny") if refusals else None
+    try:
+        refused()
+    except HfHubHTTPError as error:
+        refusals.append(error.response.status_code)
+print(json.dumps(refusals))
+""",
+        first,
+    )
+    assert found == [409, 412]
+    assert set(hub.files("acme/tiny")) == {name for name in contents(folder) if not name.startswith("deep/")}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/_lfs/" + "0" * 64, b"other", 400),
+        ("/api/models/acme/m/commit/main", b'{"key": "unknown", "value": {}}', 400),
+        ("/api/models/acme/m/commit/other", b"", 404),
+        ("/nothing", b"", 404),
+    ],
+)
+def test_what_makes_no_sense_is_refused(hub, path, body, status):
+    hub.add("acme/m", {"a": b"a"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{hub.url}{path}", data=body)
+    caught.value.close()
+    assert caught.value.code == status
+
+
 def test_datasets_have_a_place_of_their_own(hub, ask):
     ask(
         "api.create_repo('acme/data', repo_type='dataset');"
@@ -138,8 +181,6 @@ def test_a_hub_that_was_broken_into_hands_out_other_bytes_under_the_same_names(h
 
 
 def test_a_range_is_answered_in_part(hub):
-    import urllib.request
-
     hub.add("acme/tiny", {"a": b"0123456789"})
     request = urllib.request.Request(f"{hub.url}/acme/tiny/resolve/main/a", headers={"Range": "bytes=2-4"})
     with urllib.request.urlopen(request) as reply:

@@ -21,11 +21,13 @@ class Oidc:
     Attributes:
         url: Its address, once it answers; also the issuer that tokens name unless told otherwise.
         person: Who signs in with a browser.
+        refuses: Whether the sign-in fails.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.person = "person@example.org"
+        self.refuses = False
         self._key = new_key()
         self._ambient: dict[str, str] = {}
 
@@ -104,7 +106,8 @@ class Oidc:
         if parts.path.endswith("/.well-known/openid-configuration"):
             return _json({"issuer": self.url, "authorization_endpoint": f"{self.url}/auth", "token_endpoint": f"{self.url}/token"})
         if parts.path.endswith("/auth"):
-            back = urlencode({"code": "loopback", "state": asked["state"]})
+            answer = {"error": "access_denied"} if self.refuses else {"code": "loopback"}
+            back = urlencode(answer | {"state": asked["state"]})
             return Reply(status=HTTPStatus.FOUND, headers={"Location": f"{asked['redirect_uri']}?{back}"})
         if parts.path.endswith("/token"):
             return _json({"access_token": self.token(self.person), "token_type": "Bearer"})

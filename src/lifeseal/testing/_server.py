@@ -7,8 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
 
 import attrs
+
+if TYPE_CHECKING:
+    import ssl
 
 MAX_BODY = 1 << 30
 
@@ -62,11 +66,12 @@ class HttpError(Exception):
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[Request], Reply]) -> Iterator[str]:
+def serving(answer: Callable[[Request], Reply], *, tls: "ssl.SSLContext | None" = None) -> Iterator[str]:
     """Answer HTTP requests on a random loopback port until the block ends.
 
     Args:
         answer: Called in a thread for each connection.
+        tls: Makes it HTTPS.
 
     Yields:
         The server's address, ``http://127.0.0.1:PORT``.
@@ -78,10 +83,12 @@ def serving(answer: Callable[[Request], Reply]) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'' if tls is None else 's'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
