@@ -9,7 +9,8 @@ trainer = transformers.Trainer(model=model, callbacks=[integrations.transformers
 ```
 """
 
+from lifeseal.integrations._lightning import lightning_callback
 from lifeseal.integrations._save import OnFailure
 from lifeseal.integrations._transformers import transformers_callback
 
-__all__ = ["OnFailure", "transformers_callback"]
+__all__ = ["OnFailure", "lightning_callback", "transformers_callback"]

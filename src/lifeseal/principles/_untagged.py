@@ -114,6 +114,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.disposal.Disposal.from_statement": _MEMORY,
         "lifeseal.disposal.Disposal.to_statement": _MEMORY,
         "lifeseal.disposal.Wanted.of": "reads what is looked for; find_copies, which uses it, is tagged",
+        "lifeseal.integrations.lightning_callback": "signing.sign, which it calls, is tagged",
         "lifeseal.integrations.transformers_callback": "signing.sign, which it calls, is tagged",
         "lifeseal.principles.Sink.emit": _PROTOCOL,
         "lifeseal.principles.announce": _PART,
