@@ -12,7 +12,7 @@ from lifeseal.serialization._context import Context
 from lifeseal.serialization._rules import shown
 from lifeseal.serialization._tensorflow import judge_operators
 
-_DECLARATION: Final = re.compile(r"<\?xml\s[^>]*?encoding\s*=\s*[\"']([^\"'>]*)")
+_DECLARATION: Final = re.compile(r"<\?xml\s[^>]*?encoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
 _HEAD: Final = 1 << 10
 _ENCODINGS: Final = re.compile(r"utf-?8|utf-?16(-?[lb]e)?|us-ascii|ascii|iso-8859-\d+|latin-?1|windows-125\d|cp125\d", re.IGNORECASE)
 _DOCTYPE: Final = re.compile(r"<!DOCTYPE\s+[^\s>\[]+\s*(?:(SYSTEM|PUBLIC)\s*(\"[^\"]*\"|'[^']*')\s*(\"[^\"]*\"|'[^']*')?)?", re.IGNORECASE)
