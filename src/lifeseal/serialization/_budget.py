@@ -5,15 +5,16 @@ from typing import Final
 
 from lifeseal.errors import LimitError
 
-MAX_OPCODES: Final = 1_500_000
+MAX_OPCODES: Final = 1_200_000
 MAX_CELLS: Final = 1 << 20
 MAX_FIELDS: Final = 1 << 17
 MAX_VALUES: Final = 400_000
-MAX_MEMBERS: Final = 1 << 15
-MEMBER_COST: Final = 128
+MAX_MEMBERS: Final = 24_000
+MEMBER_COST: Final = 192
 _READINGS: Final = 3
 _UNPACKED: Final = 64 << 20
 _RATIO: Final = 8
+_ESCAPES: Final = 1 << 18
 _TRIES: Final = 100_000
 _SEARCHED: Final = 16 << 20
 
@@ -34,6 +35,7 @@ class Budget:
         unpacked: Bytes that compressed streams may expand to.
         tries: Opcodes of pickles that are only looked for.
         searched: Bytes that are searched for pickles.
+        escapes: Escapes of letters in texts.
         forks: Places where two readers of one pickle go on differently.
     """
 
@@ -47,6 +49,7 @@ class Budget:
         self.unpacked = _RATIO * size + _UNPACKED
         self.tries = _TRIES
         self.searched = _SEARCHED
+        self.escapes = _ESCAPES
         self.forks = 64
 
     def spend(self, opcodes: int, where: str) -> None:

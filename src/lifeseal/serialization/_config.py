@@ -14,6 +14,7 @@ from typing import Final
 
 from lifeseal.serialization._by_design import is_known_to_act
 from lifeseal.serialization._context import Context
+from lifeseal.serialization._escapes import unescaped
 from lifeseal.serialization._keras import judge_keras
 from lifeseal.serialization._rules import shown
 from lifeseal.serialization._skops import judge_skops
@@ -25,7 +26,7 @@ _OTHER_KEYS: Final = (
     "base_model_name_or_path", "chat_template", "class_name", "class_path", "handler", "lc", "megatron_config",
     "mm_vision_tower", "module", "sbert_ce_default_activation_function", "template", "type", "vision_tower", "weight_map",
 )  # fmt: skip
-_INTEREST: Final = re.compile(r'"(?:' + "|".join(map(re.escape, _CODE_KEYS + _OTHER_KEYS)) + r')"\s*:|\\u00[2-7]')
+_INTEREST: Final = re.compile(r'"(?:' + "|".join(map(re.escape, _CODE_KEYS + _OTHER_KEYS)) + r')"\s*:')
 _SAID: Final = re.compile(r'"(' + "|".join(map(re.escape, (*_CODE_KEYS, "_target_", "_component_", "class_path"))) + r')"\s*:\s*(?!null|\{\s*\})')
 _ESCAPED: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
@@ -53,7 +54,8 @@ class _Pairs(dict[str, object]):
 
 def judge_json(text: str, context: Context, *, whole: bool) -> bool:
     """Judge the fields of what starts like JSON; returns whether it is JSON and was parsed."""
-    if not _INTEREST.search(text):
+    escaped = "\\u00" in text and _ESCAPED.search(text) is not None
+    if not escaped and not _INTEREST.search(text):
         return False
     if not whole or not context.budget.affords_json(text.encode("utf-8", "surrogatepass")):
         _judge_loosely(text, context)
@@ -80,7 +82,7 @@ def judge_json(text: str, context: Context, *, whole: bool) -> bool:
 def _judge_loosely(text: str, context: Context) -> None:
     """Look for the same fields in what a more tolerant reader would still take for JSON."""
     if "\\u00" in text:
-        text = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+        text = unescaped(text, _ESCAPED, context)
     for match in _SAID.finditer(text):
         context.say("json-code", repr(match[1]), f"field {match[1]!r} names code that a loader imports or fetches")
     if re.search(r'"class_name"\s*:', text) and '"config"' in text:

@@ -20,7 +20,7 @@ from lifeseal.serialization._message import is_message, judge_message
 from lifeseal.serialization._msgpack import is_msgpack, judge_msgpack
 from lifeseal.serialization._npy import MAGIC, judge_npy
 from lifeseal.serialization._onnx import is_onnx, judge_onnx
-from lifeseal.serialization._records import is_events, is_pieces, judge_nothing
+from lifeseal.serialization._records import is_events, is_pieces, judge_nothing, judge_pieces
 from lifeseal.serialization._safetensors_judge import is_safetensors, judge_safetensors
 from lifeseal.serialization._table import is_checkpoint, judge_checkpoint
 from lifeseal.serialization._tar import is_tar, judge_tar
@@ -58,7 +58,7 @@ FORMATS: Final = (
     Format("image", lambda head, _: is_data(head), judge_data),
     Format("code", lambda head, _: is_code(head), judge_code),
     Format("tflite", is_tflite, judge_tflite),
-    Format("sentencepiece", is_pieces, judge_nothing("sentencepiece")),
+    Format("sentencepiece", is_pieces, judge_pieces),
     Format("tensorboard", is_events, judge_nothing("tensorboard")),
     Format("msgpack", is_msgpack, judge_msgpack, frozenset({"pickle-extension", "pickle-broken"})),
     Format("onnx", is_onnx, judge_onnx),

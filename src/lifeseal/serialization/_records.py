@@ -12,6 +12,9 @@ from lifeseal.serialization._window import Window
 
 _MAX_MODEL: Final = 32 << 20
 _MAX_RECORDS: Final = 1 << 18
+_MAX_PIECES: Final = 1 << 19
+_MAX_HEAD: Final = 1 << 16
+_LOOKED_AT: Final = 1000
 _PIECE: Final = 0x0A
 _FIELDS: Final = frozenset({_PIECE, 0x12, 0x1A, 0x22, 0x2A})
 _SCORE: Final = 0x15
@@ -30,10 +33,20 @@ def judge_nothing(name: str) -> Callable[[Window, Context], str]:
 
 
 def is_pieces(head: bytes, window: Window) -> bool:
-    """Tell whether it is a sentencepiece model: pieces of text with scores, then what it was trained with."""
-    if head[0] != _PIECE or head[2:3] != b"\x0a" or window.size > _MAX_MODEL:
-        return False
-    data = window.read(0, window.size)
+    """Tell whether it begins as a sentencepiece model: with pieces of text with scores."""
+    return head[0] == _PIECE and head[2:3] == b"\x0a" and _walk(window, _MAX_HEAD, _LOOKED_AT)
+
+
+def judge_pieces(window: Window, context: Context) -> str:
+    """Check that all of it is pieces, and then what it was trained with."""
+    if not _walk(window, _MAX_MODEL, _MAX_PIECES) or window.size > _MAX_MODEL:
+        context.say("unknown-format", "", f"begins as a sentencepiece model, but is none of at most {_MAX_PIECES} pieces")
+    return "sentencepiece"
+
+
+def _walk(window: Window, size: int, most: int) -> bool:
+    """Tell whether the first pieces, and what follows them, are well-formed; of a part of a file the last one may be cut."""
+    data = window.read(0, size)
     position, pieces = 0, 0
     while position < len(data):
         if data[position] not in _FIELDS:
@@ -41,11 +54,13 @@ def is_pieces(head: bytes, window: Window) -> bool:
         length, start = _varint(data, position + 1)
         stop = start + length
         if not 0 <= length <= len(data) - start:
-            return False
+            return len(data) < window.size and pieces > 0
         if data[position] == _PIECE:
             pieces += 1
             if not _is_piece(data, start, stop):
                 return False
+            if pieces > most:
+                return most < _MAX_PIECES
         position = stop
     return pieces > 0
 

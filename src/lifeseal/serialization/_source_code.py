@@ -15,24 +15,25 @@ _MAX_PARSED: Final = 1 << 18
 _NAME: Final = r"[A-Za-z_]\w*"
 _DOTTED: Final = rf"{_NAME}(?:\.{_NAME})*"
 _STATEMENT: Final = re.compile(
-    rf"^(?:import[ \t]+{_DOTTED}(?:[ \t]+as[ \t]+{_NAME})?(?:[ \t]*,[ \t]*{_DOTTED}(?:[ \t]+as[ \t]+{_NAME})?)*[ \t]*(?:[;#].*)?"
+    rf"\n(?:import[ \t]+{_DOTTED}(?:[ \t]+as[ \t]+{_NAME})?(?:[ \t]*,[ \t]*{_DOTTED}(?:[ \t]+as[ \t]+{_NAME})?)*[ \t]*(?:[;#].*)?"
     rf"|from[ \t]+\.*{_DOTTED}[ \t]+import[ \t]+(?:\(|\*|{_NAME}).*"
     rf"|from[ \t]+\.+[ \t]+import[ \t].*"
     rf"|(?:async[ \t]+)?def[ \t]+{_NAME}[ \t]*[\[(].*"
     rf"|class[ \t]+{_NAME}[ \t]*(?:[\[(].*\))?[ \t]*:.*"
-    rf"|@{_DOTTED}[ \t]*(?:\(.*)?)$",
-    re.MULTILINE,
+    rf"|@{_DOTTED}[ \t]*(?:\(.*)?)\r?(?=\n|\Z)"
 )
-_CALL: Final = re.compile(r"\w[ \t]{0,9}\(|\bimport\b|\bdef\b|\bclass\b")
+_CALL: Final = re.compile(r"\((?<=[\w \t]\()")
+_WORDS: Final = ("import", "def", "class", "@")
 _STRINGS: Final = re.compile(r"\"\"\"(?:[^\"\\]|\\.|\"(?!\"\"))*+\"\"\"|'''(?:[^'\\]|\\.|'(?!''))*+'''", re.DOTALL)
 _FENCED: Final = re.compile(r"^ {0,3}(```|~~~).*?^ {0,3}\1", re.DOTALL | re.MULTILINE)
 
 
 def judge_source(text: str, context: Context, *, whole: bool) -> bool:
     """Say that some text is a Python source; returns whether it is."""
-    if not _CALL.search(text):
+    words = any(word in text for word in _WORDS)
+    if not words and not _CALL.search(text):
         return False
-    if not _has_statement(text) and not (whole and len(text) <= _MAX_PARSED and _parses(text)):
+    if not (words and _has_statement("\n" + text)) and not (whole and len(text) <= _MAX_PARSED and _parses(text)):
         return False
     context.say("python-source", "", "a Python source, which a loader that trusts remote code runs")
     return True

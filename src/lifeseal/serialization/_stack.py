@@ -11,7 +11,7 @@ from lifeseal.serialization._budget import MAX_CELLS, Budget
 from lifeseal.serialization._values import DATA, LIST, SET, Dict, Mark, Takes, Value
 
 MAX_STACK: Final = 1 << 20
-MAX_MEMO: Final = 400_000
+MAX_MEMO: Final = 330_000
 
 
 class Memo:
@@ -186,7 +186,7 @@ class StackMachine:
         self._set_items(items)
 
     def _new_dict(self) -> Dict:
-        self._budget.cells -= 1
+        self._budget.cells -= 2
         if self._budget.cells < 0:
             raise LimitError(self._where, limit=MAX_CELLS, seen=MAX_CELLS + 1, unit="dictionaries and items of tuples")
         return Dict()
@@ -205,7 +205,11 @@ class StackMachine:
 
     def _op_setitem(self, _: Value) -> None:
         value, key = self._pop(), self._pop()
-        self._set_items([key, value])
+        target = self._top()
+        if type(target) is Dict and target.fields is None and not target.frozen:
+            target.add(key, value)
+        else:
+            self._set_items([key, value])
 
     def _op_setitems(self, _: Value) -> None:
         self._set_items(self._pop_mark())

@@ -13,7 +13,8 @@ from urllib.parse import unquote
 from lifeseal.serialization._allow import resolve
 from lifeseal.serialization._by_design import is_known_to_act, words_for
 from lifeseal.serialization._context import Context
-from lifeseal.serialization._rules import shown
+from lifeseal.serialization._escapes import unescaped
+from lifeseal.serialization._rules import Findings, shown
 from lifeseal.serialization._values import Standing
 from lifeseal.serialization._words import split
 
@@ -22,40 +23,44 @@ _PYTHON: Final = _CORE + "python/"
 _PLAIN: Final = split("binary bool float int map merge null omap pairs seq set str timestamp value yaml")
 _PLAIN_PYTHON: Final = split("bool bytes complex dict float int list long none str tuple unicode")
 _HYPER: Final = re.compile(r"!(apply|new|name|module):(\S+)")
-_ESCAPES: Final = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U0000([0-9A-Fa-f]{4}))|\\\r?\n[ \t]*")
+_ESCAPES: Final = re.compile(r"\\(?:x([2-7][0-9A-Fa-f])|u00([2-7][0-9A-Fa-f])|U000000([2-7][0-9A-Fa-f])|\r?\n[ \t]*)")
+_MAX_TAGS: Final = 1 << 12
+# Patterns begin with a letter that stands for itself, for which a text is searched fast; what must stand before it is looked at afterwards.
+_TAG: Final = re.compile(r"!(?:<[^>\s]{0,500}>|[\w-]*!)?[^\s,\[\]{}'\"]{0,500}")
 # A tag stands where a node may begin: behind indentation or an indicator, and behind another property of the node.
-_TAG: Final = re.compile(
-    r"(?:^[ \t]*|[-?:,\[{][ \t]*|---[ \t]+|&\S{1,99}[ \t]{1,99})(!(?:<[^>\s]{0,500}>|[\w-]*!)?[^\s,\[\]{}'\"]{0,500})", re.MULTILINE
-)
+_NODE_BEGINS: Final = re.compile(r"(?:(?:\A|\n)[ \t]*|[-?:,\[{][ \t]*|---[ \t]+|&\S{1,99}[ \t]{1,99})\Z")
+_BEFORE: Final = 256
 _HANDLE: Final = re.compile(r"^%TAG[ \t]+(!(?:[\w-]*!)?)[ \t]+(\S+)", re.MULTILINE)
-_CALLED: Final = re.compile(
-    r"(?<![\w.])(_target_|_component_|class_path|loader_module|target|__kind__)[\"']?[ \t]*(?:#[^\n]*)?\n?[ \t]*:(?:\s|#[^\n]*\n)*"
-    r"(?:[&!]\S{1,99}\s{1,99})*(?:[|>][-+\d]*\s+)?[\"']?((?:[A-Za-z_][\w.]*|[$*]\S+)?)"
-)
-_ALIASED: Final = re.compile(r"&\S{1,99}[ \t]{1,99}[\"']?_target_")
+_KEYS: Final = ("_target_", "_component_", "class_path", "loader_module", "target", "__kind__")
+_CALLED: Final = {
+    key: re.compile(
+        rf"{key}(?<![\w.]{key})[\"']?[ \t]*(?:#[^\n]*)?\n?[ \t]*:(?:\s|#[^\n]*\n)*"
+        r"(?:[&!]\S{1,99}\s{1,99})*(?:[|>][-+\d]*\s+)?[\"']?((?:[A-Za-z_][\w.]*|[$*]\S+)?)"
+    )
+    for key in _KEYS
+}
+_ALIASED: Final = re.compile(r"&\S{1,99}[ \t]{1,99}[\"']?\Z")
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _BESIDE: Final = {"target": "params", "class_path": "init_args"}
 _NO_NAMES: Final = frozenset({"null", "true", "false", "None"})
-_MARKERS: Final = ("!", "_target_", "_component_", "class_path", "loader_module", "target", "__kind__", "\\x", "\\u", "\\U")
 
 
 def judge_yaml(text: str, context: Context) -> None:
     """Judge the tags and the named callables of some text."""
-    if not any(marker in text for marker in _MARKERS):
-        return
     if "\\" in text:
-        text = _ESCAPES.sub(_unescape, text)
+        text = unescaped(text, _ESCAPES, context)
     if "!" in text:
         _judge_tags(text, context)
-    for match in _CALLED.finditer(text):
-        _judge_called(match[1], match[2], text, context)
-    if _ALIASED.search(text):
-        context.say("config-call", "'_target_'", "names by an alias what is to be imported and called")
-
-
-def _unescape(match: re.Match[str]) -> str:
-    digits = match[1] or match[2] or match[3]
-    return chr(int(digits, 16)) if digits else ""
+    for key in _KEYS:
+        if key in text:
+            for name in dict.fromkeys(_CALLED[key].findall(text)):
+                _judge_called(key, name, text, context)
+    place = text.find("_target_")
+    while place >= 0:
+        if _ALIASED.search(text, max(0, place - _BEFORE), place):
+            context.say("config-call", "'_target_'", "names by an alias what is to be imported and called")
+            break
+        place = text.find("_target_", place + 1)
 
 
 def _judge_called(key: str, name: str, text: str, context: Context) -> None:
@@ -71,10 +76,26 @@ def _judge_called(key: str, name: str, text: str, context: Context) -> None:
 
 def _judge_tags(text: str, context: Context) -> None:
     handles = {"!!": _CORE}
-    for match in _HANDLE.finditer(text):
+    for match in _HANDLE.finditer(text) if "%TAG" in text else ():
         handles[match[1]] = match[2]
-    for match in _TAG.finditer(text):
-        _judge_tag(match[1], handles, context)
+    tags = set(_TAG.findall(text))
+    if len(tags) > _MAX_TAGS:
+        context.say("limit", "", f"more than {_MAX_TAGS} different tags in a text")
+    for tag in sorted(tags)[:_MAX_TAGS]:
+        own = Findings()
+        _judge_tag(tag, handles, context.aside(own))
+        if own.listed() and _begins_a_node(text, tag):
+            context.findings.extend(own)
+
+
+def _begins_a_node(text: str, tag: str) -> bool:
+    """Tell whether a tag stands anywhere where a reader would take it for one."""
+    place = text.find(tag)
+    while place >= 0:
+        if _NODE_BEGINS.search(text, max(0, place - _BEFORE), place):
+            return True
+        place = text.find(tag, place + 1)
+    return False
 
 
 def _judge_tag(tag: str, handles: dict[str, str], context: Context) -> None:

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bombs: what a scan of each costs, measured in a process that does nothing else."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from corpus.bombs import bombs, ordinary_but_large
+from lifeseal import serialization
+
+pytestmark = pytest.mark.slow
+
+MOST_MEMORY = 64 << 20
+MOST_SECONDS = 10  # each takes less than one on a machine that does nothing else; without the bounds minutes, or all memory
+
+MEASURE = """
+import json, pathlib, sys, time
+from lifeseal import serialization
+
+def peak():
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+for warm in (b"N.", b'{"auto_map":1}', b"import os", b"- !!x\\n{{ a }}", b"\\x1f\\x8b\\x08", b"PK\\3\\4"):
+    serialization.scan_bytes(warm)
+found = {}
+for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before, began = peak(), time.process_time()
+    verdict = serialization.scan(path).verdict.value
+    found[path.name] = verdict, time.process_time() - began, peak() - before
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bombs")
+    for name, make in bombs().items():
+        (folder / name).write_bytes(make())
+    done = subprocess.run([sys.executable, "-c", MEASURE, folder], check=True, capture_output=True, timeout=600)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_a_bomb_ends_soon_and_takes_little_memory(name, measured):
+    _, seconds, memory = measured[name]
+    assert seconds < MOST_SECONDS
+    assert memory <= MOST_MEMORY
+
+
+@pytest.mark.parametrize("name", ordinary_but_large())
+def test_what_real_models_hold_is_within_the_bounds(name):
+    assert serialization.scan_bytes(ordinary_but_large()[name]).verdict.value == "safe"
+
+
+def test_a_sparse_file_is_not_read_to_its_end(tmp_path):
+    file = tmp_path / "sparse"
+    with file.open("wb") as opened:
+        opened.truncate(10 << 30)
+    before = pathlib.Path("/proc/self/io").read_text()
+    report = serialization.scan(file)
+    after = pathlib.Path("/proc/self/io").read_text()
+    read = [int(text.split("rchar:")[1].split()[0]) for text in (before, after)]
+    assert (report.verdict.value, report.format) == ("unreadable", "unknown")
+    assert read[1] - read[0] < 64 << 20
