@@ -2,6 +2,7 @@
 """What is measured."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from benchmarks._convert import WAYS, make_checkpoint
-from benchmarks._data import ROOT, SEALING_PACKAGES, make_files, own, peer
+from benchmarks._data import ROOT, SCANNING_PACKAGES, SEALING_PACKAGES, make_files, own, peer
 from benchmarks._datasets import measure_data_files, measure_data_records
 from benchmarks._measure import Contender, Row, Sample, compare, rows_of
 
@@ -267,6 +268,33 @@ def measure_convert(options: Options) -> list[Row]:
     return rows
 
 
+_TORCH_ZIP = "import sys, torch; n = int(sys.argv[2]) // 300 // 4\ntorch.save({f'layer.{i}.weight': torch.zeros(n) for i in range(300)}, sys.argv[1])"
+_PICKLES = (
+    "import collections, pathlib, pickle, sys\nfor i in range(1000):\n"
+    "  pathlib.Path(sys.argv[1], f'{i}.pkl').write_bytes(pickle.dumps({'a': i, 'b': [1, 2.5, 'x'], 'c': collections.OrderedDict(x=1)}))"
+)
+
+
+def measure_scanners(options: Options) -> list[Row]:
+    """Scan a PyTorch file of 1 GiB and 1,000 small pickles, against picklescan and modelaudit; starting them is not counted."""
+    options.folder.joinpath("pickles").mkdir()
+    large, small = str(options.folder / "model.pt"), str(options.folder / "pickles")
+    subprocess.run([sys.executable, "-c", _TORCH_ZIP, large, str(1 << 30)], check=True)
+    subprocess.run([sys.executable, "-c", _PICKLES, small], check=True)
+    rows: list[Row] = []
+    quiet = {**os.environ, "DO_NOT_TRACK": "1", "PROMPTFOO_DISABLE_TELEMETRY": "1"}
+    for case, path in (("scan a PyTorch file of 1 GiB", large), ("scan 1000 small pickles", small)):
+        ways: dict[str, list[Sample]] = {}
+        for name in ("lifeseal", "picklescan", "modelaudit"):
+            python = sys.executable if name == "lifeseal" else peer("python", packages=SCANNING_PACKAGES)
+            command = (python, str(ROOT / "benchmarks" / "_scanners.py"), name, path, str(options.runs))
+            done = subprocess.run(command, check=True, capture_output=True, text=True, env=quiet)
+            samples = json.loads(done.stdout.splitlines()[-1])
+            ways[name] = [Sample(wall=wall, cpu=cpu, memory=memory) for wall, cpu, memory in samples]
+        rows += rows_of(case, ways, ["picklescan", "modelaudit"])
+    return rows
+
+
 CASES: dict[str, Callable[[Options], list[Row]]] = {
     "import": measure_import,
     "hash": measure_hash,
@@ -277,6 +305,7 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "tree": measure_tree,
     "load": measure_load,
     "scan": measure_scan,
+    "scanners": measure_scanners,
     "data-files": measure_data_files,
     "data-records": measure_data_records,
     "convert": measure_convert,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PEER_PACKAGES = Path(__file__).with_name("peers.txt")
+SCANNING_PACKAGES = Path(__file__).with_name("peers-scanning.txt")
 SEALING_PACKAGES = Path(__file__).with_name("peers-sealing.txt")
 _BLOCK = 1 << 20
 

@@ -72,4 +72,12 @@ class Context:
 
     def aside(self, findings: Findings) -> "Context":
         """Return the same context with findings of its own."""
-        return attrs.evolve(self, findings=findings)
+        return Context(
+            findings=findings,
+            place=self.place,
+            allow=self.allow,
+            budget=self.budget,
+            depth=self.depth,
+            judge=self.judge,
+            references=self.references,
+        )

@@ -39,6 +39,7 @@ class Format:
         name: As in reports.
         matches: Tells by the first `HEAD` bytes, and by more if it must, whether bytes are of this format.
         judge: Judges them; returns the name to report.
+        may_announce: Its first two bytes can be those with which a pickle of today announces itself.
         as_pickle: Rules that an unpickler's reading of the format's own first bytes breaks, and then stops.
     """
 
@@ -46,15 +47,16 @@ class Format:
     matches: Callable[[bytes, Window], bool]
     judge: Callable[[Window, Context], str]
     as_pickle: frozenset[str] = frozenset()
+    may_announce: bool = False
 
 
 FORMATS: Final = (
-    Format("tar", lambda head, _: is_tar(head), judge_tar),
+    Format("tar", lambda head, _: is_tar(head), judge_tar, may_announce=True),
     Format("npy", lambda head, _: head.startswith(MAGIC), judge_npy),
     Format("compressed", lambda head, _: compression(head) != "", judge_compressed),
     Format("gguf", is_gguf, judge_gguf),
     Format("hdf5", is_hdf5, judge_hdf5),
-    Format("safetensors", is_safetensors, judge_safetensors),
+    Format("safetensors", is_safetensors, judge_safetensors, may_announce=True),
     Format("image", lambda head, _: is_data(head), judge_data),
     Format("code", lambda head, _: is_code(head), judge_code),
     Format("tflite", is_tflite, judge_tflite),
@@ -62,8 +64,9 @@ FORMATS: Final = (
     Format("tensorboard", is_events, judge_nothing("tensorboard")),
     Format("msgpack", is_msgpack, judge_msgpack, frozenset({"pickle-extension", "pickle-broken"})),
     Format("onnx", is_onnx, judge_onnx),
-    Format("tf-checkpoint", is_checkpoint, judge_checkpoint),
+    Format("tf-checkpoint", is_checkpoint, judge_checkpoint, may_announce=True),
     Format("tensorflow", is_tensorflow, judge_tensorflow),
     Format("known", is_known, judge_known),
     Format("message", is_message, judge_message),
 )
+MAY_ANNOUNCE: Final = tuple(known for known in FORMATS if known.may_announce)

@@ -9,7 +9,7 @@ from lifeseal.serialization._beside import Reference
 from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._embedded import look_behind, look_within
-from lifeseal.serialization._formats import FORMATS, HEAD
+from lifeseal.serialization._formats import FORMATS, HEAD, MAY_ANNOUNCE
 from lifeseal.serialization._hdf5 import look_further
 from lifeseal.serialization._rules import Findings
 from lifeseal.serialization._stream import judge_stream
@@ -18,6 +18,7 @@ from lifeseal.serialization._window import PartWindow, Window
 from lifeseal.serialization._zip_end import LOCAL, has_end, split_row
 
 _PROTO: Final = 0x80
+_PROTOCOLS: Final = frozenset({b"\2", b"\3", b"\4", b"\5"})
 
 
 def judge_window(window: Window, findings: Findings, *, allow: frozenset[str], search: bool) -> tuple[str, dict[Reference, int]]:
@@ -76,7 +77,8 @@ def _judge_row(window: Window, context: Context) -> str:
 
 def _judge_single(window: Window, head: bytes, context: Context) -> str:
     as_pickle = Findings()
-    for known in FORMATS:
+    announced = head[0] == _PROTO and head[1:2] in _PROTOCOLS
+    for known in MAY_ANNOUNCE if announced else FORMATS:
         if known.matches(head, window):
             found = known.judge(window, context)
             stream = judge_stream(window, context.aside(as_pickle))

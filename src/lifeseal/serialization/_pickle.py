@@ -62,15 +62,14 @@ def opcodes(cursor: Cursor) -> Iterator[tuple[Opcode, Value, int]]:
         FormatError: The stream ends early, or holds what the C unpickler refuses.
         StricterError: It holds what only this reader refuses.
     """
-    while True:
+    code = -1
+    while code != STOP:
         start = cursor.offset
         code = cursor.byte()
         opcode = OPCODES.get(code)
         if opcode is None:
             raise FormatError(f"byte {start}", f"{code:#04x} is no opcode of pickle")
         yield opcode, opcode.read(cursor) if opcode.read is not None else opcode.value, start
-        if code == _STOP:
-            return
 
 
 def _unsigned(size: int) -> Callable[[Cursor], int]:
@@ -99,6 +98,17 @@ def _text(length: Callable[[Cursor], int], errors: str) -> Callable[[Cursor], Va
             cursor.skip(size)
             return Blob(start, size, text=True)
         return _decoded(cursor.take(size), "utf-8", errors, start)
+
+    return read
+
+
+def _short_text(errors: str) -> Callable[[Cursor], Value]:
+    def read(cursor: Cursor) -> Value:
+        data = cursor.take(cursor.byte())
+        try:
+            return data.decode("utf-8", errors)
+        except UnicodeDecodeError:
+            raise FormatError(f"byte {cursor.offset - len(data)}", "text that is not valid utf-8") from None
 
     return read
 
@@ -241,12 +251,12 @@ def _frame(cursor: Cursor) -> Value:
     return DATA
 
 
-_STOP = ord(".")
-_U1, _U2, _U4, _U8 = _unsigned(1), _unsigned(2), _unsigned(4), _unsigned(8)
+STOP: Final = ord(".")
+_U1, _U2, _U4, _U8 = Cursor.byte, _unsigned(2), _unsigned(4), _unsigned(8)
 
 OPCODES: Final[dict[int, Opcode]] = {
     ord("("): Opcode("MARK"),
-    _STOP: Opcode("STOP"),
+    STOP: Opcode("STOP"),
     ord("0"): Opcode("POP"),
     ord("1"): Opcode("POP_MARK"),
     ord("2"): Opcode("DUP"),
@@ -262,7 +272,7 @@ OPCODES: Final[dict[int, Opcode]] = {
     ord("R"): Opcode("REDUCE"),
     ord("S"): Opcode("STRING", _string_line, pushes=True),
     ord("T"): Opcode("BINSTRING", _text(_signed(4), "surrogateescape"), pushes=True),
-    ord("U"): Opcode("SHORT_BINSTRING", _text(_U1, "surrogateescape"), pushes=True),
+    ord("U"): Opcode("SHORT_BINSTRING", _short_text("surrogateescape"), pushes=True),
     ord("V"): Opcode("UNICODE", _unicode_line, pushes=True),
     ord("X"): Opcode("BINUNICODE", _text(_U4, "surrogatepass"), pushes=True),
     ord("a"): Opcode("APPEND"),
@@ -300,7 +310,7 @@ OPCODES: Final[dict[int, Opcode]] = {
     0x89: Opcode("NEWFALSE", pushes=True),
     0x8A: Opcode("LONG1", _long(_U1), pushes=True),
     0x8B: Opcode("LONG4", _long(_signed(4)), pushes=True),
-    0x8C: Opcode("SHORT_BINUNICODE", _text(_U1, "surrogatepass"), pushes=True),
+    0x8C: Opcode("SHORT_BINUNICODE", _short_text("surrogatepass"), pushes=True),
     0x8D: Opcode("BINUNICODE8", _text(_U8, "surrogatepass"), pushes=True),
     0x8E: Opcode("BINBYTES8", _skipped(_U8), pushes=True),
     0x8F: Opcode("EMPTY_SET"),

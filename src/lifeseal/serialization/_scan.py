@@ -209,7 +209,7 @@ def _report(reader: Reader, name: str, allow: frozenset[str], *, digest: bool, s
     if isinstance(window, RecordedWindow) and window.changed:
         faults.append("the file changed while it was scanned")
     if not faults:
-        return attrs.evolve(report, digest=found), references
+        return report if found is None else attrs.evolve(report, digest=found), references
     more = tuple(Finding(rule="not-read", place="", message=fault) for fault in faults)
     return attrs.evolve(report, findings=report.findings + more, verdict=worst(report.verdict, Verdict.UNREADABLE)), references
 

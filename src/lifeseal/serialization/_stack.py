@@ -32,14 +32,22 @@ class Memo:
     def __len__(self) -> int:
         return len(self._row) + len(self._odd)
 
-    def put(self, index: int, value: Value) -> None:
-        """Store a value."""
+    def add(self, value: Value) -> int:
+        """Store a value under the number of entries; returns how many there are then."""
+        if self._odd:
+            return self.put(len(self), value)
+        self._row.append(value)
+        return len(self._row)
+
+    def put(self, index: int, value: Value) -> int:
+        """Store a value; returns the number of entries."""
         if index < len(self._row):
             self._row[index] = value
         elif index == len(self._row) and index not in self._odd:
             self._row.append(value)
         else:
             self._odd[index] = value
+        return len(self._row) + len(self._odd)
 
     def get(self, index: int) -> Value | None:
         """Return what is stored, or None."""
@@ -105,6 +113,8 @@ class StackMachine:
     def _op_mark(self, _: Value) -> None:
         self._fence = len(self._stack)
         self._marks.append(self._fence)
+        if len(self._marks) > MAX_STACK:
+            raise LimitError(self._where, limit=MAX_STACK, seen=len(self._marks), unit="marks")
 
     def _op_stop(self, _: Value) -> None:
         self.result = self._pop()
@@ -120,6 +130,11 @@ class StackMachine:
 
     def _op_dup(self, _: Value) -> None:
         self._stack.append(self._top())
+        self._bound_stack()
+
+    def _bound_stack(self) -> None:
+        if len(self._stack) > MAX_STACK:
+            raise LimitError(self._where, limit=MAX_STACK, seen=len(self._stack), unit="values on the stack")
 
     def _op_proto(self, _: Value) -> None:
         pass
@@ -130,24 +145,27 @@ class StackMachine:
 
     def _op_put(self, argument: Value) -> None:
         value = self._top()
-        if isinstance(argument, int):
-            self.memo.put(argument, value)
-        if len(self.memo) > MAX_MEMO:
+        if isinstance(argument, int) and self.memo.put(argument, value) > MAX_MEMO:
             raise LimitError(self._where, limit=MAX_MEMO, seen=len(self.memo), unit="entries in the memo")
 
     def _op_memoize(self, _: Value) -> None:
-        self._op_put(len(self.memo))
+        if len(self._stack) <= self._fence:
+            raise FormatError(f"byte {self.begun}", "the stack is empty")
+        if self.memo.add(self._stack[-1]) > MAX_MEMO:
+            raise LimitError(self._where, limit=MAX_MEMO, seen=len(self.memo), unit="entries in the memo")
 
     def _op_get(self, argument: Value) -> None:
         value = self.memo.get(argument) if isinstance(argument, int) else None
         if value is None:
             raise FormatError(f"byte {self.begun}", "an entry of the memo that was never stored")
         self._stack.append(value)
+        self._bound_stack()
 
     # Containers.
 
     def _op_empty_list(self, _: Value) -> None:
         self._stack.append(LIST)
+        self._bound_stack()
 
     def _op_list(self, _: Value) -> None:
         self._pop_mark()
@@ -155,6 +173,7 @@ class StackMachine:
 
     def _op_empty_tuple(self, _: Value) -> None:
         self._stack.append(())
+        self._bound_stack()
 
     def _op_tuple(self, _: Value) -> None:
         self._push_tuple(self._pop_mark())
@@ -172,6 +191,7 @@ class StackMachine:
 
     def _op_empty_set(self, _: Value) -> None:
         self._stack.append(SET)
+        self._bound_stack()
 
     def _op_frozenset(self, _: Value) -> None:
         self._pop_mark()

@@ -13,7 +13,7 @@ from lifeseal.serialization._checks import plain_state
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._dtypes import Dtype
 from lifeseal.serialization._nested import judge_nested
-from lifeseal.serialization._pickle import OPCODES, StricterError, opcodes
+from lifeseal.serialization._pickle import OPCODES, STOP, StricterError
 from lifeseal.serialization._rules import shown
 from lifeseal.serialization._stack import MAX_STACK, Memo, StackMachine
 from lifeseal.serialization._values import (
@@ -83,22 +83,30 @@ class Machine(StackMachine):
             FormatError: The unpickler would have stopped with an error here.
             LimitError: More opcodes, stack or memo than the bounds.
         """
-        stack = self._stack
-        budget = self._budget
-        cursor = self.cursor
-        for opcode, argument, offset in opcodes(cursor):
-            if (cost := cursor.cost) or budget.opcodes <= 0:
-                budget.spend(cost + 1, self._where)
+        stack, budget, cursor = self._stack, self._budget, self.cursor
+        code = -1
+        while code != STOP:
+            if cursor.next >= len(cursor.buffer):
+                cursor.fill(1)
+            begun = cursor.base + cursor.next
+            code = cursor.buffer[cursor.next]
+            cursor.next += 1
+            step = _STEPS[code]
+            if step is None:
+                raise FormatError(f"byte {begun}", f"{code:#04x} is no opcode of pickle")
+            read, value, handler = step
+            argument = value if read is None else read(cursor)
+            budget.opcodes -= 1
+            if cursor.cost or budget.opcodes < 0:
+                budget.spend(cursor.cost, self._where)
                 cursor.cost = 0
-            else:
-                budget.opcodes -= 1
-            self.begun = offset
-            if opcode.pushes:
+            self.begun = begun
+            if handler is None:
                 stack.append(argument)
+                if len(stack) > MAX_STACK:
+                    raise LimitError(self._where, limit=MAX_STACK, seen=len(stack), unit="values on the stack")
             else:
-                HANDLERS[opcode.name](self, argument)
-            if len(stack) > MAX_STACK or len(self._marks) > MAX_STACK:
-                raise LimitError(self._where, limit=MAX_STACK, seen=len(stack), unit="values on the stack")
+                handler(self, argument)
 
     def redirect(self, context: Context) -> None:
         """Send findings elsewhere."""
@@ -338,4 +346,9 @@ def _is_word(value: Value, word: str) -> bool:
 HANDLERS: Final[Mapping[str, Callable[[Machine, Value], None]]] = {
     name[4:].upper(): getattr(Machine, name) for name in dir(Machine) if name.startswith("_op_")
 }
+# For each byte how its argument is read, what stands for an argument where there is none, and what it does but push it.
+_STEPS: Final = tuple(
+    None if (opcode := OPCODES.get(code)) is None else (opcode.read, opcode.value, None if opcode.pushes else HANDLERS[opcode.name])
+    for code in range(256)
+)
 _CODES: Final = frozenset(bytes([code]) for code in OPCODES)

@@ -12,6 +12,7 @@ from lifeseal.errors import FormatError
 _CHUNK = 1 << 18
 _BLOCK = 1 << 13
 _RECORDED = 1 << 14
+_SMALL = 1 << 16
 
 
 class Window(Protocol):
@@ -26,14 +27,22 @@ class Window(Protocol):
 
 
 class FileWindow:
-    """The bytes of an opened file."""
+    """The bytes of an opened file; a small one is read once and kept."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._kept: bytes | None = None
         self.size = reader.size
 
     def read(self, start: int, count: int) -> bytes:
         """Return up to ``count`` bytes from ``start``."""
+        if self.size > _SMALL:
+            return self._read(start, count)
+        if self._kept is None:
+            self._kept = self._read(0, self.size)
+        return self._kept[start : start + count]
+
+    def _read(self, start: int, count: int) -> bytes:
         wanted = max(0, min(count, self.size - start))
         buffer = bytearray(wanted)
         view = memoryview(buffer)
@@ -46,6 +55,14 @@ class FileWindow:
         return bytes(buffer)
 
 
+class _Unkept(FileWindow):
+    """The bytes of an opened file, read anew each time."""
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``start``."""
+        return self._read(start, count)
+
+
 class RecordedWindow:
     """The bytes of an opened file, each block of which is the same whenever it is read; at the end the digest of exactly these bytes.
 
@@ -55,7 +72,7 @@ class RecordedWindow:
     """
 
     def __init__(self, reader: Reader) -> None:
-        self._inner = FileWindow(reader)
+        self._inner = _Unkept(reader)
         self._seen: dict[int, bytes] = {}
         self.size = reader.size
         self.changed = False
@@ -149,51 +166,56 @@ class Cursor:
 
     Attributes:
         window: What it reads.
+        buffer: The bytes that were read last.
+        base: Offset of the buffer's first byte.
+        next: Where in the buffer the next byte lies.
         cost: Work that was done beyond one step for each read, in steps; whoever bounds it sets it back.
     """
 
+    __slots__ = ("base", "buffer", "cost", "next", "window")
+
     def __init__(self, window: Window, start: int = 0) -> None:
         self.window = window
-        self._buffer = b""
-        self._base = start
-        self._next = 0
+        self.buffer = b""
+        self.base = start
+        self.next = 0
         self.cost = 0
 
     @property
     def offset(self) -> int:
         """Where the next byte lies."""
-        return self._base + self._next
+        return self.base + self.next
 
     @property
     def left(self) -> int:
         """Bytes that are still to come."""
-        return self.window.size - self._base - self._next
+        return self.window.size - self.base - self.next
 
     def byte(self) -> int:
         """Return the next byte."""
-        if self._next >= len(self._buffer):
-            self._fill(1)
-        value = self._buffer[self._next]
-        self._next += 1
+        if self.next >= len(self.buffer):
+            self.fill(1)
+        value = self.buffer[self.next]
+        self.next += 1
         return value
 
     def take(self, count: int) -> bytes:
         """Return the next ``count`` bytes; the caller bounds it."""
-        end = self._next + count
-        if end > len(self._buffer):
-            self._fill(count)
+        end = self.next + count
+        if end > len(self.buffer):
+            self.fill(count)
             end = count
-        piece = self._buffer[self._next : end]
-        self._next = end
+        piece = self.buffer[self.next : end]
+        self.next = end
         return piece
 
     def skip(self, count: int) -> None:
         """Step over ``count`` bytes."""
         self.require(count)
-        self._next += count
-        if self._next > len(self._buffer):
-            self._base += self._next
-            self._next, self._buffer = 0, b""
+        self.next += count
+        if self.next > len(self.buffer):
+            self.base += self.next
+            self.next, self.buffer = 0, b""
 
     def require(self, count: int) -> None:
         """Refuse unless ``count`` more bytes are there."""
@@ -208,21 +230,22 @@ class Cursor:
         kept = b""
         fits = True
         while True:
-            end = self._buffer.find(b"\n", self._next)
-            piece = self._buffer[self._next : end if end >= 0 else len(self._buffer)]
+            end = self.buffer.find(b"\n", self.next)
+            piece = self.buffer[self.next : end if end >= 0 else len(self.buffer)]
             fits = fits and len(kept) + len(piece) <= limit
             if fits:
                 kept += piece
                 self.cost += len(piece) >> 5
             if end >= 0:
-                self._next = end + 1
+                self.next = end + 1
                 return kept if fits else None
-            self._next = len(self._buffer)
+            self.next = len(self.buffer)
             if self.left == 0:
                 return kept[:-1] if fits else None
-            self._fill(1)
+            self.fill(1)
 
-    def _fill(self, count: int) -> None:
+    def fill(self, count: int) -> None:
+        """Have ``count`` more bytes in the buffer."""
         self.require(count)
-        self._base += self._next
-        self._buffer, self._next = self.window.read(self._base, max(count, _CHUNK)), 0
+        self.base += self.next
+        self.buffer, self.next = self.window.read(self.base, max(count, _CHUNK)), 0
