@@ -18,6 +18,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SEND = 32 << 20
+_AT_ONCE = 1 << 20  # Linux takes several times as long for a write of 8 MiB as for eight of 1 MiB
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 _WIPED = 1 << 20
 _NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
@@ -50,7 +51,7 @@ class Output:
         with memoryview(data).cast("B") as view, named(self._target):
             done = 0
             while done < len(view):
-                done += os.write(self._fd, view[done:])
+                done += os.write(self._fd, view[done : done + _AT_ONCE])
         self.size += done
         if self.size - self._sent >= _SEND:
             self._send()
@@ -59,7 +60,7 @@ class Output:
     def _send(self) -> None:
         """Let the disk begin with what was written, so that the flush at the end has little left to wait for."""
         if hasattr(os, "posix_fadvise"):
-            # On Linux this advice begins to write dirty pages out; they stay cached, because pages on their way are not dropped.
+            # On Linux this advice begins to write dirty pages out; nearly all stay cached, because pages on their way are not dropped.
             with contextlib.suppress(OSError):
                 os.posix_fadvise(self._fd, self._sent, self.size - self._sent, os.POSIX_FADV_DONTNEED)
         self._sent = self.size
