@@ -49,6 +49,7 @@ CHAT = (
     "{{- '{\"name\": \"' + call.function.name + '\", \"arguments\": ' + call.function.arguments|tojson + '}' }}{%- endfor %}{%- endif %}"
     "{{- message.content.split('</think>')[-1].lstrip('\\n')|trim }}{{- '<|im_end|>\\n' }}{%- endfor %}"
     "{%- macro extra(item, handled) %}{%- for key in item if key not in handled %}{{- item[key]|string }}{%- endfor %}{%- endmacro %}"
+    "{%- for name in tool['function']['parameters'].get('properties', {})|items|list %}{{- tool[name] }}{%- endfor %}"
     "{%- for tool in tools %}{{- extra(tool, ['type', 'name']) }}{{- tool|tojson(indent=4) }}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}{{- raise_exception('no') if bad }}"
 )

@@ -129,6 +129,19 @@ def _joins(tokens: Sequence[Token]) -> bool:
     return any(token.kind == "operator" and (token.text == "~" or (has_text and token.text in _JOINS)) for token in tokens)
 
 
+def _has_own_text(tokens: Sequence[Token]) -> bool:
+    """Tell whether some expression holds text, other than the names of items that it looks up."""
+    for index, token in enumerate(tokens):
+        if token.kind != "string":
+            continue
+        before = tokens[index - 1].text if index else ""
+        behind = tokens[index + 1].text if index + 1 < len(tokens) else ""
+        looked_up = (before == "[" and behind == "]") or (before == "(" and index > 1 and tokens[index - 2].text == "get")
+        if not looked_up:
+            return True
+    return False
+
+
 def _built_names(block: Block) -> Iterable[str]:
     """Yield the names that stand for a text which the template may have put together."""
     tokens = block.tokens
@@ -146,7 +159,8 @@ def _built_names(block: Block) -> Iterable[str]:
         yield block.at(1).text
     elif word == "for":
         place = next((index for index, token in enumerate(tokens) if token.kind == "name" and token.text == "in"), len(tokens))
-        if _joins(tokens[place + 1 :]):
+        values = tokens[place + 1 :]
+        if _joins(values) or (_has_own_text(values) and _is_built(values)):
             yield from (token.text for token in tokens[1:place] if token.kind == "name")
 
 
