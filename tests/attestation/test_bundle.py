@@ -303,3 +303,36 @@ def test_errors_beside_a_long_payload_name_their_true_place(signer, statement):
     data = long_bundle(signer, statement).to_bytes()
     with pytest.raises(FormatError, match=f"bundle, line 1 column {len(data) + 1}"):
         Bundle.from_bytes(data[:-1] + b",}")
+
+
+def test_a_payload_that_says_it_was_taken_out_is_none(signer, statement):
+    data = long_bundle(signer, statement).to_bytes()
+    document = json.loads(data)
+    payload = document["dsseEnvelope"]["payload"]
+    document["dsseEnvelope"]["signatures"][0]["keyid"] = payload
+    for text in ("(taken out)", "\\u0028taken out)"):
+        document["dsseEnvelope"]["payload"] = "MARK"
+        with pytest.raises((FormatError, LimitError)):
+            Bundle.from_bytes(json.dumps(document).replace("MARK", text).encode())
+
+
+@pytest.mark.parametrize("details", ["PKIX_ECDSA_P256_SHA_257", "", "PKIX_RSA_PKCS1V15_2048_SHA256"])
+def test_the_whole_key_of_older_bundles_says_what_it_is(bundle, signer, details):
+    whole = {"rawBytes": base64.b64encode(signer.public.pem).decode(), "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
+    assert Bundle.from_bytes(edited(bundle, put({"publicKey": whole}, MATERIAL)))
+    with pytest.raises(FormatError, match="'keyDetails': one of PKIX_ECDSA_P256_SHA_256"):
+        Bundle.from_bytes(edited(bundle, put({"publicKey": whole | {"keyDetails": details}}, MATERIAL)))
+
+
+def test_no_bit_of_an_older_bundle_can_be_flipped(bundle, signer, statement):
+    whole = {"rawBytes": base64.b64encode(signer.public.pem).decode(), "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
+    data = edited(bundle, put({"publicKey": whole}, MATERIAL))
+    assert opened(data, signer.public)[0] == statement
+    accepted = []
+    for position in range(len(data)):
+        for bit in range(8):
+            changed = bytearray(data)
+            changed[position] ^= 1 << bit
+            if not refused(bytes(changed), signer.public):
+                accepted.append(bytes(changed[position - 12 : position + 12]))
+    assert [place for place in accepted if b'": ' not in place and b', "' not in place] == []  # white space between tokens

@@ -109,3 +109,16 @@ def test_a_key_and_its_certificates_are_one_signer_and_a_root_is_one_policy():
         with pytest.raises(PolicyError, match="2 of 2 wanted, 1 found"):
             check(threshold(2, roots, bare.public), *bundles)
     assert check(threshold(2, roots, bare.public), bare.sign("text/plain", b"payload"), with_each[2]).kind == "several"
+
+
+def test_a_threshold_takes_no_policy_that_needs_several_signatures():
+    class Yes:
+        def check(self, bundles, *, purpose, **how):
+            raise NotImplementedError
+
+    one, two = Yes(), Yes()
+    assert threshold(1, any_of(one, two))
+    assert all_of(threshold(1, one, two), one)
+    for several in (all_of(one, two), threshold(2, one, two)):
+        with pytest.raises(ValueError, match="counts signatures one by one"):
+            threshold(1, several, one)

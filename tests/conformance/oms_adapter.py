@@ -26,11 +26,20 @@ def main() -> int:
     missing = [name for name in _needed(arguments) if not getattr(arguments, name)]
     if missing:
         return _say(f"--method {arguments.method} needs --{missing[0].replace('_', '-')}", 2)
+    if arguments.method != "sigstore" and any(getattr(arguments, name, None) for name in ("identity", "identity_provider", "identity_token")):
+        return _say(f"--method {arguments.method} takes no identity", 2)
     try:
         arguments.run(arguments)
     except (LifesealError, OSError, ValueError) as error:
         return _say(" ".join(str(error).split()), 1)
     return 0
+
+
+def _path(text: str) -> Path:
+    """Read a path; an empty one is an unset variable, never this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path was expected")
+    return Path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,15 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(run=_verify)
     for command in (sign, verify):
         command.add_argument("--method", choices=METHODS, required=True)
-        command.add_argument("--model-path", type=Path, required=True)
-        command.add_argument("--cert-chain", type=Path, action="extend", nargs="+", default=[])
-        command.add_argument("--ignore-paths", type=Path, action="extend", nargs="+", default=[])
+        command.add_argument("--model-path", type=_path, required=True)
+        command.add_argument("--cert-chain", type=_path, action="extend", nargs="+", default=[])
+        command.add_argument("--ignore-paths", type=_path, action="extend", nargs="+", default=[])
         command.add_argument("--use-staging", action="store_true")
     for name in ("--output-bundle", "--private-key", "--signing-cert"):
-        sign.add_argument(name, type=Path)
+        sign.add_argument(name, type=_path)
     sign.add_argument("--identity-token")
     for name in ("--bundle", "--public-key"):
-        verify.add_argument(name, type=Path)
+        verify.add_argument(name, type=_path)
     verify.add_argument("--ignore-unsigned-files", action="store_true")
     verify.add_argument("--identity")
     verify.add_argument("--identity-provider")
@@ -103,13 +112,14 @@ def _verify(arguments: argparse.Namespace) -> None:
 
 def _ignored(arguments: argparse.Namespace) -> list[str]:
     """Write the paths relative to the model; they come relative to it, to this folder, or absolute. One outside leaves nothing out."""
-    model = arguments.model_path.absolute()
+    model = Path(os.path.abspath(arguments.model_path))  # noqa: PTH100 - by its text: links are the library's to judge
     inside = []
     for path in arguments.ignore_paths:
-        if not path.is_absolute() and not path.absolute().is_relative_to(model):
+        there = Path(os.path.abspath(path))  # noqa: PTH100
+        if not path.is_absolute() and not there.is_relative_to(model):
             inside.append(path.as_posix())
-        elif path.absolute() != model and path.absolute().is_relative_to(model):
-            inside.append(path.absolute().relative_to(model).as_posix())
+        elif there != model and there.is_relative_to(model):
+            inside.append(there.relative_to(model).as_posix())
     return [name for name in inside if ".." not in name.split("/")]
 
 

@@ -90,6 +90,9 @@ def test_refuses_an_empty_model_and_writes_no_bundle(place):
         SIGN_CERTIFIED,
         VERIFY_CERTIFIED[:-1],
         (*VERIFY, "--unknown"),
+        (*VERIFY, "--identity", "somebody"),
+        (*VERIFY[:-1], ""),
+        tuple("" if word == "model" else word for word in VERIFY),
         ("verify-model", "--method", "sigstore", "--model-path", "model", "--bundle", "m.sig"),
     ],
 )

@@ -625,3 +625,23 @@ def test_a_changed_signature_does_not_verify(model, signer, policy):
     (model / "model.sig").write_text(json.dumps(document))
     with pytest.raises(SignatureError, match="the signature of this model does not verify"):
         signing.verify(model, policy=policy)
+
+
+def test_what_nobody_could_read_is_not_signed(model, signer, monkeypatch):
+    from lifeseal.signing import _manifest
+
+    monkeypatch.setattr(_manifest, "_MAX_RESOURCES", len(FILES) - 1)
+    with pytest.raises(LimitError, match=f"{len(FILES)} entries, more than the limit of {len(FILES) - 1}"):
+        signing.sign(model, signer=signer)
+    monkeypatch.setattr(_manifest, "_MAX_RESOURCES", len(FILES))
+    monkeypatch.setattr(_manifest, "_MAX_LISTED", 10)
+    with pytest.raises(LimitError, match="18 characters, more than the limit of 10"):
+        signing.sign(model, signer=signer)
+    assert not (model / "model.sig").exists()
+
+
+def test_one_text_is_not_several(model, signer, policy):
+    with pytest.raises(TypeError, match="ignored paths are several"):
+        signing.sign(model, signer=signer, ignore="empty")
+    with pytest.raises(TypeError, match="files= are several"):
+        signing.digest(model, files="empty")

@@ -22,20 +22,23 @@ def inside(name: str, target: str) -> str | None:
         name: The link's own name, relative to the folder.
         target: What it says.
 
+    Steps up count at the start alone, where the folders are the link's own: what a step up from a named folder means depends on whether that is
+    a link, and here no other text decides than what the system would follow.
+
     Returns:
         A relative name; the way there may hold further links, which whoever opens it meets in turn.
     """
     parts = name.split("/")[:-1]
-    if target.startswith("/"):
-        return None
-    for part in target.split("/"):
-        if part == ".." and not parts:
+    steps = target.split("/")
+    while steps and steps[0] in {"", ".", ".."} and not target.startswith("/"):
+        step = steps.pop(0)
+        if step == ".." and not parts:
             return None
-        if part == "..":
+        if step == "..":
             parts.pop()
-        elif part not in {"", "."}:
-            parts.append(part)
-    return "/".join(parts) or None
+    if target.startswith("/") or not steps or set(steps) & {"", ".", ".."}:
+        return None
+    return "/".join((*parts, *steps))
 
 
 def is_hub_link(name: str, target: str) -> bool:

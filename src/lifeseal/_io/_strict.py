@@ -100,11 +100,11 @@ def take_out(data: bytes) -> tuple[bytes, memoryview | None]:
 
     Returns:
         The document with the mark ``(taken out)`` in place of the string, and the string's bytes; the document itself and None where there
-        is not exactly one such string, or the mark stands there already.
+        is not exactly one such string, or the mark stands there already, or could by an escape.
     """
     found = _LONG.search(data)
     mark = TAKEN_OUT.encode()
-    if found is None or mark in data or _LONG.search(data, found.end()):
+    if found is None or mark in data or b"\\" in data or _LONG.search(data, found.end()):
         return data, None
     return data[: found.start(1)] + mark + data[found.end(1) :], memoryview(data)[found.start(1) : found.end(1)]
 

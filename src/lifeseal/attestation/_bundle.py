@@ -20,6 +20,7 @@ MAX_DERS = 16  # certificates, or timestamps
 MAX_DER = 256 << 10
 _MAX_ITEMS = 10_000  # certificates and log entries; the payload is one string
 IN_TOTO = "application/vnd.in-toto+json"
+_KEY_DETAILS = frozenset({"PKIX_ECDSA_P256_SHA_256", "PKIX_ECDSA_P384_SHA_384", "PKIX_ECDSA_P521_SHA_512"})
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -300,7 +301,8 @@ def _key_material(record: Record) -> KeyMaterial:
     if "hint" in record:
         material = KeyMaterial(hint=record.take_str("hint", max_length=128))
     else:
-        record.take_str("keyDetails", max_length=64)
+        if record.take_str("keyDetails", max_length=64) not in _KEY_DETAILS:
+            raise FormatError(record.at("keyDetails"), f"one of {', '.join(sorted(_KEY_DETAILS))} was expected")
         material = KeyMaterial(key=record.take_base64("rawBytes"))
     record.done()
     return material

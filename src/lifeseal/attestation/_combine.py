@@ -60,8 +60,10 @@ def threshold(k: int, *policies: Policy) -> Policy:
         The policy.
 
     Raises:
-        ValueError: ``k`` is not in that range.
+        ValueError: ``k`` is not in that range, or a policy needs several signatures itself.
     """
+    if any(isinstance(policy, _Combined) and policy.needed > 1 for policy in policies):
+        raise ValueError("a threshold counts signatures one by one, so none of its policies may need several; put it into all_of instead")
     return _Combined(policies, k, "threshold", distinct=True)
 
 

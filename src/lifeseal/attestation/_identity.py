@@ -160,12 +160,13 @@ def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509
     Source: Sigstore client specification, section 4.
     """
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-    from cryptography.x509 import ExtensionNotFound
+    from cryptography.x509 import DuplicateExtension, ExtensionNotFound, InvalidVersion, UnsupportedGeneralNameType
     from sigstore.errors import Error
     from sigstore.models import Bundle as Inner
     from sigstore.verify import Verifier
 
-    broken = (Error, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, ExtensionNotFound, InvalidSignature, UnsupportedAlgorithm)
+    of_x509 = (DuplicateExtension, ExtensionNotFound, InvalidVersion, UnsupportedGeneralNameType)
+    broken = (Error, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, InvalidSignature, UnsupportedAlgorithm, *of_x509)
     try:
         inner = Inner.from_json(bundle.to_bytes())
     except broken as error:

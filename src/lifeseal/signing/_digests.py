@@ -81,10 +81,13 @@ def digest(
     Raises:
         FormatError: There is no file, a name is not a plain relative one, a link or special file lies there, or a file changed meanwhile.
         OSError: Something cannot be read.
+        TypeError: One text was given as ``files`` instead of several.
         ValueError: An unknown hash, or a ``shard_size`` below 1.
     """
     if shard_size is not None and shard_size < 1:
         raise ValueError("shard_size= must be at least 1 byte")
+    if isinstance(files, str):
+        raise TypeError(f"files= are several, such as [{files[:80]!r}]")
     with contextlib.ExitStack() as cleanup:
         source = cleanup.enter_context(DiskSource(model)) if isinstance(model, str | os.PathLike) else model
         if files is None:

@@ -10,9 +10,11 @@ import attrs
 
 from lifeseal._io import DIGEST_SIZES, HASHES, HashName, Record, canonical, checked_name
 from lifeseal.attestation import Purpose, Statement, Subject
-from lifeseal.errors import FormatError
+from lifeseal.errors import FormatError, LimitError
 
 SIGNATURE_NAME = "model.sig"
+_MAX_RESOURCES = 1 << 20
+_MAX_LISTED = 4096
 _SHARD = re.compile(r"(.*):(0|[1-9][0-9]{0,18}):([1-9][0-9]{0,18})", re.ASCII | re.DOTALL)
 # Source: OMS v1.0, section 6.3: paths of version control at the top level are left out.
 VERSION_CONTROL = frozenset({".git", ".gitattributes", ".github", ".gitignore"})
@@ -91,7 +93,15 @@ class Manifest:
 
         Returns:
             The statement.
+
+        Raises:
+            LimitError: There are more entries, or longer names, than any verifier of ours reads.
         """
+        longest = max(self.resources, key=lambda resource: len(resource.listed))
+        if len(self.resources) > _MAX_RESOURCES:
+            raise LimitError("files and shards of the signature", limit=_MAX_RESOURCES, seen=len(self.resources), unit="entries")
+        if len(longest.listed) > _MAX_LISTED:
+            raise LimitError(f"{longest.listed[:80]!r}…", limit=_MAX_LISTED, seen=len(longest.listed), unit="characters")
         how: dict[str, object] = {
             "method": "files" if self.shard_size is None else "shards",
             "hash_type": self.hash,
@@ -129,7 +139,7 @@ class Manifest:
         predicate = Record(statement.predicate, where=f"{where}, predicate")
         how = predicate.take_record("serialization")
         bare = _serialization(how)
-        listed = predicate.take_list("resources")
+        listed = predicate.take_list("resources", max_items=_MAX_RESOURCES)
         predicate.done()
         if not listed:
             raise FormatError(predicate.at("resources"), "at least one file was expected")
@@ -187,7 +197,10 @@ def ignore_set(paths: Iterable[str], *, where: str) -> frozenset[str]:
 
     Raises:
         FormatError: One is not a plain relative path.
+        TypeError: One text was given instead of several.
     """
+    if isinstance(paths, str):
+        raise TypeError(f"ignored paths are several, such as [{paths[:80]!r}]")
     return frozenset({checked_name(path.rstrip("/"), where=f"{where}, ignored path") for path in paths})
 
 
@@ -218,7 +231,7 @@ def _recorded(path: str, *, where: str) -> str:
 
 def _resource(item: object, how: Manifest, *, where: str) -> Resource:
     record = Record(item, where=where)
-    listed = record.take_str("name", max_length=4096)
+    listed = record.take_str("name", max_length=_MAX_LISTED)
     record.take_const("algorithm", how.hash)
     digest = record.take_hex("digest", length=DIGEST_SIZES[how.hash])
     record.skip()
