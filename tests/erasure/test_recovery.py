@@ -3,16 +3,18 @@
 
 import copy
 import hashlib
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from crash.harness import fork
 from erasure.conftest import in_memory
 from erasure.test_interruption import Stopped, every_stop
 from lifeseal._io import Secret
 from lifeseal.erasure import KeyState, PassphraseRoot, Vault
-from lifeseal.errors import CredentialError, DestroyedError, LifesealError, PendingError, RolledBackError, StoreError, TamperedError
+from lifeseal.errors import CredentialError, DestroyedError, LifesealError, PendingError, RolledBackError, StateError, StoreError, TamperedError
 from lifeseal.testing import Faults, MemoryCell, MemoryWrapper
 
 PLAIN = b"plaintext of an asset"
@@ -348,6 +350,22 @@ def test_a_vault_opens_with_its_passphrase_alone(tmp_path, plain, prepared):
     (tmp_path / "copy" / "root-0000000000000004").unlink()
     with pytest.raises(RolledBackError):
         Vault.open(tmp_path / "copy", root=PassphraseRoot(b"correct horse"))
+
+
+def test_a_passphrase_does_not_pass_a_fork(tmp_path, plain):
+    root = PassphraseRoot(b"x")
+    Vault.create(tmp_path / "vault", root=root).close()
+    child = fork()
+    if child == 0:
+        status = 1
+        try:
+            Vault.open(tmp_path / "vault", root=root)
+        except StateError as error:
+            status = 0 if "does not pass a fork" in str(error) else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    Vault.open(tmp_path / "vault", root=root).close()
 
 
 def test_an_empty_passphrase_is_refused():

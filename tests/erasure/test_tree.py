@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The key tree and its log: what was put in is there, what was erased is not, and nothing that was ever written brings it back."""
 
+import contextlib
+import hashlib
 import itertools
+import struct
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,10 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from erasure.conftest import in_memory
 from erasure.trees import VAULT, Grove, attack, frames_of, key_of, opened
+from lifeseal._io import Secret
+from lifeseal.erasure import HeldRoot
+from lifeseal.erasure._change import open_tree
 from lifeseal.erasure._log import BLOCK, LogReader, done_note
 from lifeseal.erasure._nodes import CAPACITY, Slot, State
 from lifeseal.erasure._tree import Edit, Tree
-from lifeseal.errors import FormatError, TamperedError
+from lifeseal.errors import FormatError, LifesealError, TamperedError
 
 SLOTS = [0, 1, 255, 256, 257, 65535, 65536, 1 << 23, CAPACITY - 2, CAPACITY - 1]
 
@@ -228,6 +235,38 @@ def test_a_torn_end_hides_nothing_that_was_whole(tmp_path, torn):
         commit, newest, noted = log.find(2)
         assert (commit.epoch, commit.end, newest, noted) == (2, len(whole), commit, 0)
         assert log.find(3)[0] is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"previous": 2**64 - 1},
+        {"start": 2**64 - 1},
+        {"root": 2**64 - 1},
+        {"root": 0},
+        {"epoch": 2**64 - 1},
+        {"start": 512, "root": 512, "previous": 512},
+        {"root": 700, "start": 0, "previous": 0},
+    ],
+    ids=str,
+)
+def test_a_planted_trailer_of_any_content_is_an_error_of_ours(tmp_path, fields):
+    """Its checksum has no key: whoever writes to the folder can make it fit."""
+    grove = Grove(tmp_path)
+    grove.create(0, 3)
+    good = grove.path.read_bytes()
+    with grove.tree() as tree:
+        last = attrs.asdict(tree.commit)
+    forged = {**last, **fields}
+    body = struct.pack(">16s16sQQQQ32s", b"lifeseal.batch/1", VAULT, forged["epoch"], forged["start"], forged["root"], forged["previous"], bytes(32))
+    grove.path.write_bytes(good + (body + hashlib.sha256(body).digest()).ljust(512, b"\0"))
+    for epoch in (2, 3):
+        with HeldRoot(vault=VAULT, epoch=epoch, key=Secret.random()) as held, pytest.raises(LifesealError):
+            open_tree(tmp_path, held)
+    with LogReader(tmp_path, 1, VAULT) as log, contextlib.suppress(LifesealError):
+        list(log.batches())
+    grove.path.write_bytes(good)
+    assert whole_batches(tmp_path) == [2, 1]
 
 
 def test_a_note_that_a_batch_is_in_force_is_found_behind_it(tmp_path):

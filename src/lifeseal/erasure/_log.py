@@ -230,7 +230,7 @@ class LogReader:
         if len(block) < BLOCK or block[_TRAILER.size : _TRAILER.size + _CHECK] != hashlib.sha256(block[: _TRAILER.size]).digest():
             return None
         magic, vault, epoch, start, root, previous, digest = _TRAILER.unpack_from(block)
-        if magic != _BATCH_MAGIC or vault != self.vault or any(block[_TRAILER.size + _CHECK :]) or not start <= root < position:
+        if magic != _BATCH_MAGIC or vault != self.vault or any(block[_TRAILER.size + _CHECK :]) or not previous <= start <= root < position:
             return None
         return Commit(epoch=epoch, start=start, trailer=position, root=root, previous=previous, digest=digest)
 

@@ -5,6 +5,7 @@ A page is found by a keyed fingerprint of the name. Its first bits choose the pa
 """
 
 import enum
+import functools
 import hashlib
 import struct
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ class NameMap:
         self._tree = tree
         self._where = "map" if tree is None else tree.log.where
         self._staged: dict[int, _Page] = {}
-        self._removed: dict[int, dict[bytes, Mapped | None]] = {}
+        self._replaced: dict[int, dict[bytes, Mapped]] = {}
         self._renewed = tree is None
         self._next_page = DIRECTORY if tree is None else tree.head.next_page
         if tree is None:
@@ -111,7 +112,7 @@ class NameMap:
     def replace_later(self, record: Mapped) -> None:
         """Stage a record that is no longer than the one it replaces; its page is read only when it is written."""
         slot = self._pages[self._number(record.tag)]
-        self._removed.setdefault(slot, {})[record.tag] = record
+        self._replaced.setdefault(slot, {})[record.tag] = record
 
     def edits(self, head: Head) -> tuple[list[Edit], Head]:
         """Say what becomes of the pages' slots, each with its content.
@@ -123,17 +124,11 @@ class NameMap:
             The edits, by slot, and the head with the pages that are new.
         """
         found = {slot: Edit(start=slot, stop=slot + 1, state=State.PAGE, page=page.to_bytes) for slot, page in self._staged.items()}
-        for slot, records in self._removed.items():
-            found[slot] = Edit(start=slot, stop=slot + 1, state=State.PAGE, page=_Late(self, slot, records))
+        for slot, records in self._replaced.items():
+            found[slot] = Edit(start=slot, stop=slot + 1, state=State.PAGE, page=functools.partial(self._rewritten, slot, records))
         if self._renewed:
             found[DIRECTORY] = Edit(start=DIRECTORY, stop=DIRECTORY + 1, state=State.PAGE, page=self._directory)
         return [found[slot] for slot in sorted(found)], attrs.evolve(head, next_page=self._next_page)
-
-    def rewritten(self, slot: int, records: dict[bytes, Mapped | None]) -> bytes:
-        """Make the content of a page whose records are replaced."""
-        page = self._staged.get(slot) or self._load(slot)
-        page.records.update({tag: record for tag, record in records.items() if record is not None})
-        return page.to_bytes()
 
     def close(self) -> None:
         """Zero the key of the fingerprints; twice is no error."""
@@ -152,6 +147,12 @@ class NameMap:
         if self._tree is None:
             return self._staged[slot]
         return _Page.from_bytes(bytes(self._tree.page(slot)), where=f"{self._where}, page {slot}")
+
+    def _rewritten(self, slot: int, records: dict[bytes, Mapped]) -> bytes:
+        """Make the content of a page whose records are replaced."""
+        page = self._staged.get(slot) or self._load(slot)
+        page.records.update(records)
+        return page.to_bytes()
 
     def _new_page(self, page: "_Page") -> int:
         self._next_page -= 1
@@ -208,18 +209,6 @@ class _Page:
         if not whole or at != end:
             raise TamperedError(f"{where}: authenticates, but is no page of this version")
         return cls(depth=data[4], records=records)
-
-
-@attrs.frozen
-class _Late:
-    """The content of a page, made when it is asked for."""
-
-    names: NameMap
-    slot: int
-    records: dict[bytes, Mapped | None]
-
-    def __call__(self) -> bytes:
-        return self.names.rewritten(self.slot, self.records)
 
 
 def _parse_directory(data: bytearray, *, where: str) -> tuple[Secret, int, list[int]]:
