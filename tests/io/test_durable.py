@@ -417,3 +417,55 @@ def test_an_error_names_the_whole_path(tmp_path):
         with pytest.raises(FileNotFoundError) as caught:
             write()
         assert caught.value.filename == str(missing)
+
+
+def test_the_old_content_is_overwritten_in_place_where_that_was_asked_for(tmp_path):
+    path = tmp_path / "file"
+    for wipe in (False, True):
+        _durable.replace(path, b"old secret")
+        with path.open("rb") as old:
+            _durable.replace(path, b"new", wipe=wipe)
+            assert old.read() == (bytes(10) if wipe else b"old secret")
+        assert path.read_bytes() == b"new"
+    with path.open("rb") as old:
+        _names.remove(path, wipe=True)
+        assert old.read() == bytes(3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_keeps_a_second_name_is_not_overwritten(tmp_path):
+    path, second = tmp_path / "file", tmp_path / "second"
+    _durable.replace(path, b"old")
+    os.link(path, second)
+    _durable.replace(path, b"new", wipe=True)
+    assert second.read_bytes() == b"old"
+
+
+def test_what_a_link_names_is_not_overwritten(tmp_path):
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    _names.remove(tmp_path / "link", wipe=True)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_a_file_that_is_not_made_of_lines_is_cut_and_appended_to(tmp_path):
+    path = tmp_path / "log"
+    with pytest.raises(FileNotFoundError):
+        _durable.Appender(path, create=False)
+    path.write_bytes(b"whole and torn")
+    appender = _durable.Appender(path, create=False)
+    appender.cut(5)
+    appender.append(memoryview(b"\x00\x01"), durable=False, lines=False)
+    appender.append(b"", durable=True, lines=False)
+    assert appender.size() == 7
+    appender.close()
+    assert path.read_bytes() == b"whole\x00\x01"
+
+
+def test_names_that_cannot_be_unlinked_are_told_and_stop_no_other(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    assert _names.remove_all(tmp_path, ["folder", "gone", "file"]) == ("folder",)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert _names.remove_all(tmp_path / "none", ["a", "b"]) == ("a", "b")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import attrs
 
-from lifeseal._io import DiskSource, Reader, Secret, available_cores, new_hasher, read_through, replacing
+from lifeseal._io import DiskSource, Hasher, Reader, Secret, available_cores, new_hasher, read_through, replacing
 from lifeseal.erasure._layout import FORMAT, KEY_SIZE, container_context, object_name
 from lifeseal.erasure._range import CHUNK, HEADER, RangeReader
 from lifeseal.errors import StoreError, TamperedError
 
 _PIECE = 1 << 20
+_WIDE = 8 << 20
 _SEALED_PIECE = HEADER + (_PIECE // CHUNK + 2) * (CHUNK + 16)
 
 
@@ -78,6 +79,11 @@ def file_key(asset: Secret, file_id: bytes) -> Secret:
     return derived
 
 
+def _hasher(size: int) -> Hasher:
+    """Start the hash of a plaintext; on all cores where it is large enough for that to pay."""
+    return new_hasher("blake3", threads=available_cores() if size > _WIDE else 1)
+
+
 def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, reader: Reader, *, where: str, took: Callable[[int], None]) -> Written:
     """Encrypt one file.
 
@@ -99,7 +105,7 @@ def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, re
     """
     from cryptography.cobblestone import Cobblestone256Encryptor
 
-    hasher = new_hasher("blake3", threads=available_cores())
+    hasher = _hasher(reader.size)
     with file_key(asset, file_id) as secret, secret.view() as key:
         encryptor = Cobblestone256Encryptor(key, place.context(file_id, role))
     sealed = memoryview(bytearray(_SEALED_PIECE))
@@ -127,7 +133,7 @@ def compare_container(place: Place, asset: Secret, written: Written) -> None:
         TamperedError: It does not read back as it was written.
         OSError: It cannot be read.
     """
-    again = new_hasher("blake3", threads=available_cores())
+    again = _hasher(written.size)
     with DiskSource(place.folder) as source, open_container(source, place, asset, written.file_id, written.role, where=written.where) as found:
         read_through(found, written.where, memoryview(bytearray(_PIECE)), again.update)
     if again.digest() != written.digest:
