@@ -107,6 +107,8 @@ def test_the_ending_says_how_a_file_is_cut(name, form):
 
 def test_other_endings_can_be_named(recorded):
     assert recorded(b"\xff\n", "a.log", formats={".log": "lines"}).format == "lines"
+    assert recorded(b"\xff\n", "a.txt", formats={".txt": "whole"}) is None
+    assert recorded(b"\xff\n", "a.txt.gz", formats={".txt": "whole"}) is None
     with pytest.raises(ValueError, match="formats= maps endings"):
         Records(leaves="x", formats={".log": "nonsense"})
     with pytest.raises(ValueError, match="formats= maps endings"):
@@ -366,3 +368,24 @@ def test_reading_within_a_file_stops_where_it_is_told(tmp_path, data):
     with DiskSource(data) as source, source.open("deep/b.csv") as reader:
         assert Raw(reader, "w", start=4, end=8).read(100) == b"3,4\n"
         assert Raw(reader, "w", start=4, end=8).read(2) == b"3,"
+
+
+def test_two_workers_may_write_the_same_leaf_file(tmp_path, monkeypatch):
+    leaves = [hashlib.sha256(b"\0a").digest()]
+    with _leaves.LeafWriter.create(tmp_path) as first:
+        first.add(list(leaves))
+        with _leaves.LeafWriter.create(tmp_path) as second:
+            second.add(list(leaves))
+        monkeypatch.setattr(_leaves.Path, "exists", lambda _: False)  # as it was when the first one looked
+    assert [path.name for path in tmp_path.iterdir()] == [f"{first.digest.hex()}.leaves"]
+    assert _leaves.is_whole(tmp_path / f"{first.digest.hex()}.leaves", first)
+
+
+def test_a_format_that_nobody_writes_is_refused(data):
+    from lifeseal._io import DiskSource
+
+    with DiskSource(data) as source, source.open("a.csv") as reader:
+        assert list(_formats.cut("csv", reader, "w")) == [([b"1,2"], 0)]
+        for form in ("parquet+gzip", "npz+zstd", "nonsense", "jsonl+brotli"):
+            with pytest.raises(FormatError, match="are not known to this version"):
+                list(_formats.cut(form, reader, "w"))

@@ -48,6 +48,7 @@ _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
 @click.option("--step", default="", metavar="WORD", help="What made the data from those: filter, tokenise, ….")
 @click.option("--records", "with_records", is_flag=True, help="Hash each record too; leaf files go to OUT.leaves.")
 @click.option("--sets", is_flag=True, help="With --records: allow proofs that a record is absent.")
+@click.option("--format", "formats", multiple=True, metavar="ENDING=FORMAT", help="With --records: cut so, as .log=lines or .txt=whole. Repeatable.")
 @click.option("--leaf-key-file", type=PATH, metavar="FILE", help="With --records: key for the leaves, raw bytes, 16 or more; - reads standard input.")
 @click.option("--previous", type=PATH, metavar="MANIFEST", help="With --records: do not read again what has not changed since this manifest.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Hash in so many processes.")
@@ -70,6 +71,7 @@ def record(
     step: str,
     with_records: bool,
     sets: bool,
+    formats: tuple[str, ...],
     leaf_key_file: Path | None,
     previous: Path | None,
     workers: int | None,
@@ -85,8 +87,9 @@ def record(
     """Record the files below PATH… in a manifest."""
     from lifeseal import attestation, provenance
 
-    if not with_records and (sets or leaf_key_file is not None or previous is not None):
-        raise click.UsageError("--sets, --leaf-key-file and --previous are about records: give --records too")
+    if not with_records and (sets or formats or leaf_key_file is not None or previous is not None):
+        raise click.UsageError("--sets, --format, --leaf-key-file and --previous are about records: give --records too")
+    cuts = dict(word.rpartition("=")[::2] for word in formats)
     place = Path(os.path.realpath(out))
     if any(Path(os.path.realpath(path)) in place.parents for path in paths):
         raise click.UsageError("--out lies inside the data; the manifest would be a file of its own dataset")
@@ -116,7 +119,7 @@ def record(
         manifest = provenance.record(
             paths if len(paths) > 1 else paths[0],
             description=description,
-            records=provenance.Records(leaves=f"{out}.leaves", sets=sets) if with_records else None,
+            records=provenance.Records(leaves=f"{out}.leaves", sets=sets, formats=cuts) if with_records else None,
             leaf_key=leaf_key,
             derived_from=origins,
             previous=before,

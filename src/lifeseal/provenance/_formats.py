@@ -31,6 +31,7 @@ _SUFFIXES = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+WHOLE = "whole"  # of a file that is not cut, whatever its name
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -50,7 +51,7 @@ def detect(path: str, more: Mapping[str, str]) -> str | None:
         name = name.rpartition(".")[0]
     endings = [name[at:] for at, letter in enumerate(name) if letter == "."]
     form = next((found for ending in endings if (found := more.get(ending) or _SUFFIXES.get(ending))), None)
-    if form is None or (compression and form not in _COMPRESSIBLE):
+    if form in {None, WHOLE} or (compression and form not in _COMPRESSIBLE):
         return None
     return f"{form}+{compression}" if compression else form
 
@@ -113,7 +114,7 @@ def cut(
         Uncut: It holds arrays that are not of one length, so it is hashed whole.
     """
     kind, _, compression = form.partition("+")
-    if kind not in FORMATS:
+    if kind not in FORMATS or ("+" in form and (kind not in _COMPRESSIBLE or compression not in _COMPRESSIONS.values())):
         raise FormatError(where, f"records of format {form!r} are not known to this version")
     raw = Raw(reader, where, take=take, start=start, end=end)
     if is_table(form):

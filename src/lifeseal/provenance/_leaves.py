@@ -69,11 +69,19 @@ class LeafWriter:
         Raises:
             OSError: The disk refused; nothing is left.
         """
-        with contextlib.suppress(_There), replacing(folder / f"{os.urandom(16).hex()}.new", overwrite=False) as output:
-            output.write(MAGIC)
-            yield (writer := cls(output))
-            if writer.finish():
-                raise _There
+        writer = None
+        try:
+            with replacing(folder / f"{os.urandom(16).hex()}.new", overwrite=False) as output:
+                output.write(MAGIC)
+                yield (writer := cls(output))
+                if writer.finish():
+                    raise _There
+        except _There:
+            pass
+        except FileExistsError:
+            # Another worker has just written the leaves of an equal file.
+            if writer is None or not is_whole(folder / leaves_name(writer.digest), writer):
+                raise
 
     def add(self, leaves: list[bytes], offsets: "Sequence[int] | None" = None) -> None:
         """Append leaves.

@@ -11,7 +11,7 @@ import attrs
 from lifeseal._io import DiskSource, Progress, ProgressCallback, StrPath, hash_files, in_batches, stamped_size
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.provenance._entries import MAX_PATH, RecordedFile
-from lifeseal.provenance._formats import FORMATS, detect
+from lifeseal.provenance._formats import FORMATS, WHOLE, detect
 from lifeseal.provenance._journal import Journal, Known
 from lifeseal.provenance._keys import LeafKey
 from lifeseal.provenance._manifest import MAX_FILES, Manifest
@@ -31,7 +31,8 @@ class Records:
     Attributes:
         leaves: Folder for the leaf files, 32 bytes a record; made if it is not there. ``MANIFEST.leaves`` is where it is looked for.
         sets: Make a set root for each file too, by which it can be shown that a record is absent.
-        formats: Endings of names to formats, beyond those that are known: ``{".log": "lines"}``.
+        formats: Endings of names to formats, beyond those that are known or instead of them: ``{".log": "lines"}``. ``whole`` hashes a file
+            whole.
     """
 
     leaves: StrPath
@@ -40,8 +41,9 @@ class Records:
 
     def __attrs_post_init__(self) -> None:
         for ending, form in self.formats.items():
-            if not ending.startswith(".") or form not in FORMATS:
-                raise ValueError(f"formats= maps endings such as '.log' to one of {', '.join(sorted(FORMATS))}, not {ending!r} to {form!r}")
+            if not ending.startswith(".") or form not in FORMATS | {WHOLE}:
+                known = ", ".join(sorted(FORMATS | {WHOLE}))
+                raise ValueError(f"formats= maps endings such as '.log' to one of {known}, not {ending!r} to {form!r}")
 
 
 class Recording:
