@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -201,3 +202,15 @@ def test_every_rule_stands_in_the_page_of_the_format():
     page = (pathlib.Path(__file__).parents[2] / "docs/formats/scan-report.md").read_text(encoding="utf-8")
     for name, rule in RULES.items():
         assert f"| `{name}` | {rule.verdict.value} | {rule.says} |" in page
+
+
+def test_every_cut_of_a_tar_archive_is_reported(tmp_path):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as target:
+        entry = tarfile.TarInfo("m.pkl")
+        entry.size = len(GOOD)
+        target.addfile(entry, io.BytesIO(GOOD))
+    content = file.getvalue()
+    assert scanned(tmp_path / "f", content).verdict.value == "safe"
+    for size in range(2, 2048, 7):
+        assert scanned(tmp_path / "f", content[:size]).verdict.value in {"safe" if size < 6 else "unreadable", "unreadable"}, size

@@ -102,6 +102,7 @@ def _members(window: Window, context: Context) -> Iterator[_Member]:
             yield _Member(name=name, kind=kind, start=start, size=size)
             long_name, override = "", {}
         position = start + -(-size // BLOCK) * BLOCK
+    context.say("tar-structure", "end", "the end of the archive is missing")
 
 
 def _checked_size(block: bytes, position: int, context: Context) -> int | None:
@@ -119,6 +120,8 @@ def _checked_size(block: bytes, position: int, context: Context) -> int | None:
 
 def _judge_end(window: Window, context: Context, position: int) -> None:
     """Refuse anything but zeros behind the end: another archive could follow, which some readers go on to."""
+    if window.size - position < 2 * BLOCK:
+        context.say("tar-structure", "end", "the end of the archive is cut")
     tail = window.read(position, min(window.size - position, 1 << 20))
     if tail.strip(b"\0") or position + len(tail) < window.size:
         context.say("tar-structure", f"byte {position}", "bytes behind the end of the archive")
