@@ -48,6 +48,11 @@ def overlapping():
     return {"a": base[:50], "b": base[25:75], "all": base}
 
 
+def turned():
+    square = torch.randn(4, 4)
+    return {"w": square, "t": square.t(), "again": square.t()}
+
+
 def of_type(kind, count=6):
     return (torch.arange(count) % 3).to(kind).reshape(2, -1)
 
@@ -63,6 +68,7 @@ ORDINARY = {
     "numbers and nothing": lambda: {"zero_d": torch.tensor(5.0), "empty": torch.ones(0, 3), "both": torch.ones(3, 0, 2).bool()},
     "tied weights": tied,
     "overlapping views": overlapping,
+    "square and its transpose": turned,
     "parameters": lambda: [torch.nn.Parameter(torch.ones(2)), noted(), torch.nn.Buffer(torch.ones(1))],
     "needs gradients": lambda: {"w": torch.randn(3, requires_grad=True)},
     "one tensor": lambda: torch.randn(3),
