@@ -45,7 +45,7 @@ class CertificateSigner:
         self.name = common_name(leaf)
 
     @classmethod
-    @implements("5.2", limits="It does not ask whether anybody trusts the certificate, or whether it is still valid.")
+    @implements(evidences=("5.2",), limits="It does not ask whether anybody trusts the certificate, or whether it is still valid.")
     def from_files(cls, key: StrPath, cert: StrPath, chain: Iterable[StrPath] = (), *, passphrase: bytes | None = None) -> Self:
         """Read a private key and its certificates, PEM.
 
@@ -67,7 +67,7 @@ class CertificateSigner:
         return cls.for_key(KeySigner.from_file(key, passphrase=passphrase), cert, chain)
 
     @classmethod
-    @implements("5.2", limits="It does not ask whether anybody trusts the certificate, or whether it is still valid.")
+    @implements(evidences=("5.2",), limits="It does not ask whether anybody trusts the certificate, or whether it is still valid.")
     def for_key(cls, key: KeySigner, cert: StrPath, chain: Iterable[StrPath] = ()) -> Self:
         """Put certificates to a key that is open already; see `from_files`.
 
@@ -139,7 +139,7 @@ class TrustedCertificates:
             raise ValueError("at= needs a time zone")
 
     @classmethod
-    @implements("5.2", limits="Whose root it is cannot be seen from it: get it over a way that you trust.")
+    @implements(evidences=("5.2",), limits="Whose root it is cannot be seen from it: get it over a way that you trust.")
     def from_files(cls, roots: Iterable[StrPath], *, san: str | None = None, at: dt.datetime | None = None, tsa: Iterable[StrPath] = ()) -> Self:
         """Read roots in PEM form.
 

@@ -55,7 +55,7 @@ class SigstoreSigner:
         self.identity = self._token.identity
 
     @classmethod
-    @implements("5.2", limits=_LIMITS)
+    @implements(evidences=("5.2",), limits=_LIMITS)
     def from_token_file(cls, trust: SigstoreTrust, path: StrPath, *, timeout: float = 90) -> Self:
         """Read the token from a file.
 
@@ -80,7 +80,7 @@ class SigstoreSigner:
         return cls(trust, data.decode().strip(), timeout=timeout)
 
     @classmethod
-    @implements("5.2", limits=_LIMITS)
+    @implements(evidences=("5.2",), limits=_LIMITS)
     def ambient(cls, trust: SigstoreTrust, *, timeout: float = 90) -> Self:
         """Ask the machine for its token: GitHub Actions, GitLab CI (``SIGSTORE_ID_TOKEN``), Google Cloud, Buildkite, CircleCI.
 
@@ -107,7 +107,7 @@ class SigstoreSigner:
         return cls(trust, token, timeout=timeout)
 
     @classmethod
-    @implements("5.2", limits=_LIMITS)
+    @implements(evidences=("5.2",), limits=_LIMITS)
     def interactive(cls, trust: SigstoreTrust, *, timeout: float = 90) -> Self:
         """Have a person sign in with a web browser, at the identity provider that the trust names.
 

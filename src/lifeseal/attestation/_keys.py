@@ -27,7 +27,7 @@ _CURVES = {"p256": "secp256r1", "p384": "secp384r1", "p521": "secp521r1"}
 _MAX_KEY_FILE = 64 << 10
 
 
-@implements("5.2", limits="The private key lies in a file; whoever can read the file, and knows its passphrase if it has one, can sign.")
+@implements(evidences=("5.2",), limits="The private key lies in a file; whoever can read the file, and knows its passphrase if it has one, can sign.")
 def generate_key(path: StrPath, *, algorithm: KeyAlgorithm = "p256", passphrase: bytes | None = None, overwrite: bool = False) -> "TrustedKey":
     """Make a signing key: ``PATH.key`` (PKCS#8 PEM, readable by its owner alone) and ``PATH.pub``.
 
@@ -86,7 +86,9 @@ class KeySigner:
         self.public = TrustedKey(private.public_key())
 
     @classmethod
-    @implements("5.2", limits="The key stays in this process's memory until the signer is gone; who may read the file is the caller's care.")
+    @implements(
+        evidences=("5.2",), limits="The key stays in this process's memory until the signer is gone; who may read the file is the caller's care."
+    )
     def from_file(cls, path: StrPath, *, passphrase: bytes | None = None) -> Self:
         """Read a private key, PKCS#8 or SEC1 PEM, encrypted or not.
 
@@ -185,7 +187,7 @@ class TrustedKey:
         self.__attrs_init__(pem, hashlib.sha256(pem).hexdigest(), hashlib.sha256(der).hexdigest(), tsa)
 
     @classmethod
-    @implements("5.2", limits="Whose key it is cannot be seen from it: get it over a way that you trust.")
+    @implements(evidences=("5.2",), limits="Whose key it is cannot be seen from it: get it over a way that you trust.")
     def from_file(cls, path: StrPath, *, tsa: Iterable[StrPath] = ()) -> Self:
         """Read a public key in PEM form.
 

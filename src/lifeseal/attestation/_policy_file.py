@@ -85,7 +85,7 @@ class PolicyFile:
 
     @classmethod
     @implements(
-        "5.2", "7.1", evidences=("2.4",), limits="It trusts whom the file names; who may write the file and the keys beside it is the caller's care."
+        evidences=("2.4", "5.2", "7.1"), limits="It trusts whom the file names; who may write the file and the keys beside it is the caller's care."
     )
     def load(cls, path: StrPath) -> Self:
         """Read a policy file, and the keys and certificates that it names.

@@ -36,7 +36,7 @@ class SigstoreTrust:
     signs: bool
 
     @classmethod
-    @implements("5.2", limits=_LIMITS)
+    @implements(evidences=("5.2",), limits=_LIMITS)
     def load(cls, path: StrPath) -> Self:
         """Read a file; see `from_bytes`.
 
@@ -54,7 +54,7 @@ class SigstoreTrust:
         return cls.from_bytes(read_bounded(path, limit=_MAX_TRUST, what="a trust configuration"), where=os.fspath(path))
 
     @classmethod
-    @implements("5.2", limits=f"It is as old as the sigstore package that is installed. {_LIMITS}")
+    @implements(evidences=("5.2",), limits=f"It is as old as the sigstore package that is installed. {_LIMITS}")
     def public_good(cls) -> Self:
         """Take the public-good deployment's root, as the installed sigstore package carries it; no network is used.
 

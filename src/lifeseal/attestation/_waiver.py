@@ -149,7 +149,7 @@ class Waiver:
         note(owner=found.owner, risk=found.risk, signer=signer.fingerprint, digest=subject.digest)
         return found
 
-    @implements("7.2", "5.2", limits="It binds the decision to the key's holder; it does not judge it.")
+    @implements("7.2", evidences=("5.2",), limits="It binds the decision to the key's holder; it does not judge it.")
     def sign(self, signer: Signer) -> Bundle:
         """Sign the waiver, so that those who use it can ask who decided. It is signed under the owner's name.
 

@@ -77,7 +77,7 @@ class WithdrawnSigner:
 
     @classmethod
     @implements(
-        "5.2",
+        evidences=("5.2", "11.1.1"),
         limits="It names the key; the list that holds it must be signed and delivered. Signers' certificates of the same key are withdrawn too.",
     )
     def of_key(cls, path: StrPath, *, since: dt.datetime, reason: str) -> Self:
@@ -101,7 +101,8 @@ class WithdrawnSigner:
 
     @classmethod
     @implements(
-        "5.2", limits="It names the certificate; the list that holds it must be signed and delivered. Its key stays trusted where it is bare."
+        evidences=("5.2", "11.1.1"),
+        limits="It names the certificate; the list that holds it must be signed and delivered. Its key stays trusted where it is bare.",
     )
     def of_certificate(cls, path: StrPath, *, since: dt.datetime, reason: str) -> Self:
         """Withdraw a certificate, and whatever is below it.
@@ -227,8 +228,7 @@ class Withdrawals:
 
     @classmethod
     @implements(
-        "5.2",
-        evidences=("7.1",),
+        evidences=("5.2", "7.1", "11.1.1"),
         limits="A list that nobody delivers cannot be missed before the last one expires; without a memory an older one passes until then.",
     )
     def load(cls, path: StrPath, *, policy: Policy, seen: StrPath | None = None) -> Self:
@@ -263,7 +263,7 @@ class Withdrawals:
             remember(seen, name=found.name, number=found.number, sha256=subject.sha256, where=where)
         return found
 
-    @implements("5.2", "8.1.2", limits="It binds the list to the key's holder; delivering it to those who verify is up to the caller.")
+    @implements(evidences=("5.2", "11.1.1"), limits="It binds the list to the key's holder; delivering it to those who verify is up to the caller.")
     def sign(self, signer: Signer) -> Bundle:
         """Sign the list.
 

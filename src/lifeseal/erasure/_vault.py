@@ -47,7 +47,7 @@ class Vault:
         self._session = session
 
     @classmethod
-    @implements("5.4.2", limits="Whoever holds the root opens the vault; a root in a file is protected by its permissions alone.")
+    @implements(evidences=["5.4.2"], limits="Whoever holds the root opens the vault; a root in a file is protected by its permissions alone.")
     def create(cls, path: StrPath, *, root: RootHolder) -> Self:
         """Make an empty vault.
 
@@ -82,7 +82,9 @@ class Vault:
         return cls(Session(folder, root, state))
 
     @classmethod
-    @implements("5.4.2", limits="A folder and a file root that were both restored from the same backup look current; only at_least= tells.")
+    @implements(
+        evidences=["5.4.2"], limits="A folder and a file root that were both restored from the same backup look current; only at_least= tells."
+    )
     def open(cls, path: StrPath, *, root: RootHolder, at_least: int | None = None) -> Self:
         """Open a vault; writes nothing.
 
@@ -174,7 +176,7 @@ class Vault:
                     unlink_plaintext(source, sealed)
                 return session.hand_out(session.current(), asset)
 
-    @implements("5.4.2", limits="The asset's key is in this process's memory until it is closed; an erasure elsewhere does not reach it.")
+    @implements(evidences=["5.4.2"], limits="The asset's key is in this process's memory until it is closed; an erasure elsewhere does not reach it.")
     def asset(self, name: str) -> SealedAsset:
         """Open an asset for reading in place.
 
@@ -199,7 +201,7 @@ class Vault:
             note(vault=self.id, epoch=state.epoch, asset=name, slot=asset.slot, generation=asset.generation)
             return self._session.hand_out(state, asset)
 
-    @implements("5.4.2", limits="The plaintext it writes is outside the vault: erasing the asset does not reach it.")
+    @implements(evidences=["5.4.2"], limits="The plaintext it writes is outside the vault: erasing the asset does not reach it.")
     def unseal(self, name: str, out: StrPath) -> None:
         """Write an asset's plaintext to a new file or folder.
 
@@ -342,7 +344,7 @@ class Vault:
             )
 
     @implements(
-        "5.4.2", evidences=["13.1"], limits="It finds what was changed, cut or mixed up; what is missing together with its record does not show."
+        evidences=["5.4.2", "13.1"], limits="It finds what was changed, cut or mixed up; what is missing together with its record does not show."
     )
     def verify(self, *, progress: ProgressCallback = None) -> VaultCheck:
         """Check everything: the log's digests, every node from the root, every page, every chunk of every container.
@@ -366,7 +368,9 @@ class Vault:
             note(vault=self.id, epoch=state.epoch)
             return check_vault(state, lambda asset: self._session.hand_out(state, asset), progress=progress)
 
-    @implements("13.2", limits="It makes the log small and drops what no key opens any more; it destroys no key that was not destroyed before.")
+    @implements(
+        evidences=["13.2"], limits="It makes the log small and drops what no key opens any more; it destroys no key that was not destroyed before."
+    )
     def compact(self) -> Compaction:
         """Write the tree into a new log under fresh keys, compare it with the old from the root down, and switch.
 

@@ -68,7 +68,7 @@ class Difference:
         return bool(self.added or self.removed or self.changed or self.stated)
 
 
-@implements("5.2", "8.2.1", limits="It compares what two manifests recorded, byte for byte; whether a difference matters it cannot tell.")
+@implements(evidences=("5.2", "8.2.1"), limits="It compares what two manifests recorded, byte for byte; whether a difference matters it cannot tell.")
 def diff(a: Manifest, b: Manifest) -> Difference:
     """Tell which files and records differ between two recordings.
 

@@ -14,8 +14,7 @@ EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 
 @implements(
-    "8.2",
-    evidences=("5.1", "8.1"),
+    evidences=("5.1", "8.1", "8.2"),
     limits="It restates the manifest, digests included; whoever reads it gets no more than the manifest's signer vouched for.",
 )
 def export(manifest: Manifest, format: ExportFormat, *, manifest_name: str = "manifest.json") -> bytes:  # noqa: A002 - the plain word for it

@@ -17,7 +17,7 @@ from lifeseal.provenance._tree import Levels, grew, includes
 _LIMITS = "It is about a record's exact bytes, and about files whose records were hashed; the same content in other bytes is another record."
 
 
-@implements("8.2.1", evidences=("2.5",), limits=_LIMITS)
+@implements(evidences=("2.5", "8.2.1"), limits=_LIMITS)
 def prove(manifest: Manifest, record: bytes, *, leaf_key: LeafKey | None = None) -> Proof:
     """Prove that a record is in a dataset or, if it is not, that it is in none of its files.
 
@@ -67,7 +67,9 @@ def _gap(manifest: Manifest, file: RecordedFile, records: FileRecords, leaf: byt
     return Gap(file=file.path, below=below, above=above)
 
 
-@implements("8.2.1", "5.2", limits="It shows that nothing recorded before was changed or taken away; it says nothing about what was added.")
+@implements(
+    evidences=("8.2.1", "5.2"), limits="It shows that nothing recorded before was changed or taken away; it says nothing about what was added."
+)
 def prove_growth(previous: Manifest, manifest: Manifest) -> Proof:
     """Prove that a dataset holds an earlier one unchanged: records were only appended, files only added.
 
@@ -125,7 +127,7 @@ def _comparable(old: RecordedFile, new: RecordedFile) -> bool:
     return new.records is not None and new.records.format == old.records.format
 
 
-@implements("8.2.1", "5.2", limits=f"{_LIMITS} Who vouches for the manifest is checked by open_manifest.")
+@implements(evidences=("8.2.1", "5.2"), limits=f"{_LIMITS} Who vouches for the manifest is checked by open_manifest.")
 def check_proof(
     proof: Proof, manifest: Manifest, *, record: bytes | None = None, leaf_key: LeafKey | None = None, previous: Manifest | None = None
 ) -> Claim:
