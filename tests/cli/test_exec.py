@@ -135,3 +135,22 @@ def test_ctrl_c_on_a_terminal_reaches_the_command_once(signed, home):
         assert running.stdout.read() == "SIGINT\n"
         assert running.wait(timeout=20) == 9
     os.close(master)
+
+
+def test_the_end_of_the_command_is_seen_though_another_thread_takes_its_signal():
+    import threading
+    import time
+
+    from lifeseal.cli import _exec
+
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)  # it does not block the signal, so the system may give it to this one
+    thread.start()
+    try:
+        start = time.monotonic()
+        assert [_exec._run(["true"], aside=False) for _ in range(3)] == [0, 0, 0]
+        assert _exec._run(["sh", "-c", "exit 7"], aside=False) == 7
+        assert time.monotonic() - start < 20
+    finally:
+        stop.set()
+        thread.join()

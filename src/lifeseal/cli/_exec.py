@@ -14,6 +14,7 @@ from lifeseal.cli._output import Output, Refused
 from lifeseal.cli._verify import load_policy, load_withdrawals
 
 _PLACE = "{}"
+_LOOK = 0.5  # seconds; where a thread takes the signal of a child's end, it is seen so late
 _SIGNALLED = 128
 _PASSED_ON = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH}
@@ -93,8 +94,8 @@ def _run(command: Sequence[str], *, aside: bool) -> int:
     try:
         child = _start(command, before, os.environ, aside=aside)
         while True:
-            found = signal.sigwaitinfo(watched)
-            if found.si_signo == signal.SIGCHLD:
+            found = signal.sigtimedwait(watched, _LOOK)
+            if found is None or found.si_signo == signal.SIGCHLD:
                 pid, status = os.waitpid(child, os.WNOHANG)
                 if pid == child:
                     code = os.waitstatus_to_exitcode(status)
