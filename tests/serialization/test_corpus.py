@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -18,9 +19,16 @@ ORDINARY = dict(ordinary())
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory):
-    """Make every hostile file, and give each to its loader, in one process that forks."""
-    folder = tmp_path_factory.mktemp("hostile")
+def hostile():
+    """Make every hostile file, and give each to its loader, in one process that forks.
+
+    The folder's path is short: one sample carries it in a tar member's name, which has 100 bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="h") as folder:
+        yield prove(pathlib.Path(folder))
+
+
+def prove(folder):
     (folder / "files").mkdir()
     (folder / "markers").mkdir()
     made = {group: list(samples(group, folder / "markers")) for group in GROUPS}
