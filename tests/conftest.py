@@ -2,6 +2,7 @@
 """Shared by all tests: example counts, skips that fail in CI, and the published vectors beside the checkout."""
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background job, and what tests start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.load_profile("long" if config.getoption("--long") else "default")
 
 

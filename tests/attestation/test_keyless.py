@@ -659,7 +659,10 @@ def test_a_token_is_never_shown_or_copied(deployment):
 
 @pytest.mark.parametrize(
     ("claims", "because"),
-    [({"lifetime": -60}, "it has expired"), ({"aud": "other"}, "malformed, or lacks a claim"), ({"exp": None}, "malformed, or lacks a claim")],
+    [
+        ({"lifetime": -60}, "it has expired"),
+        *[(claims, "malformed, or lacks a claim") for claims in ({"aud": "other"}, {"exp": None}, {"nbf": "x"}, {"iss": {}})],
+    ],
 )
 def test_a_token_that_cannot_be_used_is_refused_before_anything_is_asked(deployment, claims, because):
     assert SigstoreSigner(deployment.trust(), deployment.oidc.token(ME))

@@ -133,7 +133,9 @@ class SigstoreSigner:
             token = Issuer(trust.for_sigstore().signing_config.get_oidc_url()).identity_token()
         except IdentityError as error:
             raise CredentialError(f"the sign-in failed: {str(error)[:200]}") from None
-        except (IssuerError, Error, OSError, ValueError) as error:
+        except EOFError:
+            raise CredentialError("the sign-in failed: no web browser, and no code was typed") from None
+        except (IssuerError, Error, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise StoreError(f"the identity provider cannot be asked: {first_line(error)}") from None
         return cls(trust, str(token), timeout=timeout)
 
@@ -216,7 +218,7 @@ def _parsed(token: str) -> "IdentityToken":
 
     try:
         return IdentityToken(token)
-    except IdentityError as error:
+    except (IdentityError, TypeError, ValueError) as error:  # the last two: claims of another JSON type
         expired = type(error.__cause__).__name__ == "ExpiredSignatureError" or "validity period" in str(error)
         why = "it has expired, or is not valid yet" if expired else "it is malformed, or lacks a claim that Sigstore needs"
         raise CredentialError(f"the identity token cannot be used: {why}") from None

@@ -112,7 +112,7 @@ class SigstoreTrust:
             config = trust.for_sigstore()
             Verifier(trusted_root=config.trusted_root)
             config.trusted_root.get_timestamp_authorities()
-        except (Error, ValueError, TypeError, KeyError) as error:
+        except (Error, ValueError, TypeError, KeyError, OverflowError) as error:
             raise FormatError(where, f"a trust configuration that sigstore can use was expected: {first_line(error)}") from None
         return trust
 
