@@ -2,6 +2,7 @@
 """Keyless signatures on a loopback deployment: both versions of the log, and forgeries, each beside its control."""
 
 import datetime as dt
+import hashlib
 import json
 import os
 import pickle
@@ -21,7 +22,7 @@ from sigstore.verify import Verifier
 from tests.support.forged import forged
 
 from lifeseal import signing, testing
-from lifeseal._io import require
+from lifeseal._io import encode_base64, require
 from lifeseal.attestation import (
     Bundle,
     KeySigner,
@@ -44,7 +45,7 @@ from lifeseal.attestation._identity import _identities, _utf8_string
 from lifeseal.errors import CredentialError, FormatError, LifesealError, LimitError, PolicyError, SignatureError, StoreError, WithdrawnError
 from lifeseal.testing._fulcio import Fulcio
 from lifeseal.testing._server import Reply, serving
-from lifeseal.testing._signed import new_key
+from lifeseal.testing._signed import new_key, sign
 
 ME = "release@example.org"
 PUBLISHED = Path(__file__).parent.parent / "vectors/oms/published"
@@ -449,6 +450,39 @@ def test_the_last_moment_of_a_window_belongs_to_it(deployment):
     assert retired(deployment, "tlogs", 0, moment).check((bundle,), purpose=Purpose.MODEL)
     with pytest.raises(PolicyError, match="was not in use then"):
         retired(deployment, "tlogs", 0, moment - dt.timedelta(seconds=1)).check((bundle,), purpose=Purpose.MODEL)
+
+
+def test_a_retired_log_does_not_vouch_under_the_name_of_another(deployment):
+    """Where a log's name is no digest of its key, as version 2 names them, sigstore tries the keys of all logs."""
+    name = hashlib.sha256(b"log.example\n\x01key").digest()
+    document = json.loads(deployment.trusted_root())
+    document["tlogs"][0]["publicKey"]["validFor"]["end"] = "2021-01-01T00:00:00Z"
+    document["tlogs"][1]["logId"]["keyId"] = encode_base64(name)
+    policy = TrustedIdentity(ME, deployment.oidc.url, SigstoreTrust.from_bytes(json.dumps(document).encode()))
+
+    def logged_by(key):
+        bundle = made(deployment, 2)
+        leaf = hashlib.sha256(b"\0" + bundle.material.entry.body).digest()
+        note = f"log.example\n1\n{encode_base64(leaf)}\n"
+        checkpoint = f"{note}\n\N{EM DASH} log.example {encode_base64(name[:4] + sign(key, note.encode()))}\n"
+        return changed(bundle, log=name, index=0, _index=0, _size=1, _root=leaf, _hashes=(), _checkpoint=checkpoint)
+
+    assert policy.check((logged_by(deployment.logs[2].key),), purpose=Purpose.MODEL)
+    with pytest.raises(SignatureError, match="checkpoint"):
+        policy.check((logged_by(deployment.logs[1].key),), purpose=Purpose.MODEL)
+
+
+def test_the_numbers_of_a_proof_are_those_of_its_checkpoint():
+    with testing.sigstore() as deployment:
+        log, bundle = deployment.logs[2], made(deployment, 2)
+        log.tree.leaves += [bytes([n]) * 32 for n in range(5 - len(log.tree.leaves))]
+        note = f"{log.origin}\n5\n{encode_base64(log.tree.root())}\n"
+        checkpoint = f"{note}\n\N{EM DASH} {log.origin} {encode_base64(log.id[:4] + sign(log.key, note.encode()))}\n"
+        whole = changed(bundle, _size=5, _root=log.tree.root(), _hashes=tuple(log.tree.proof(0)), _checkpoint=checkpoint)
+        assert check(whole, deployment)
+        for size in (6, 7, 8):  # the way from leaf 0 has three steps in each
+            refused(changed(whole, _size=size), deployment, SignatureError, "for another tree than its checkpoint")
+        refused(changed(whole, index=1), deployment, SignatureError, "for another tree than its checkpoint")
 
 
 def test_an_old_configuration_still_verifies_and_does_not_sign(deployment):

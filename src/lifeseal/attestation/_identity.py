@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trusting whoever an identity provider vouched for: signatures of Sigstore, checked without a network."""
 
+import copy
 import datetime as dt
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lifeseal.attestation._bundle import Bundle, KeyMaterial
-from lifeseal.attestation._log_entry import SigstoreMaterial
+from lifeseal.attestation._log_entry import LogEntry, SigstoreMaterial
 from lifeseal.attestation._paths import load_der
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line
@@ -172,7 +173,7 @@ def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509
     except broken as error:
         raise FormatError("bundle", f"one that sigstore reads was expected: {first_line(error)}") from None
     try:
-        kind, payload = Verifier(trusted_root=root).verify_dsse(inner, _Anyone())
+        kind, payload = Verifier(trusted_root=_of_its_log(root, bundle)).verify_dsse(inner, _Anyone())
     except broken as error:
         unknown = _unknown_to(root, bundle, certificate)
         if unknown:
@@ -182,6 +183,28 @@ def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509
         raise SignatureError(f"the keyless signature of this {label} does not verify: {first_line(error)}") from None
     if (kind, payload) != (bundle.envelope.payload_type, bundle.envelope.payload):
         raise SignatureError(f"the keyless signature of this {label} is over another payload")
+    if isinstance(bundle.material, SigstoreMaterial):
+        _refuse_unlike(bundle.material.entry, label)
+
+
+def _of_its_log(root: "TrustedRoot", bundle: Bundle) -> "TrustedRoot":
+    """Narrow a root to the log that the bundle names: where no key has the name's digest, sigstore tries those of all logs, retired ones too."""
+    if not isinstance(bundle.material, SigstoreMaterial):
+        return root
+    narrowed = copy.copy(root)
+    known = known_logs(root, bundle.material.entry.log)
+    narrowed._inner = root._inner.model_copy(update={"tlogs": known})  # noqa: SLF001 - sigstore shows only parts of it
+    return narrowed
+
+
+def _refuse_unlike(entry: LogEntry, label: str) -> None:
+    """Refuse numbers of a log's proof, which no signature covers, that are unlike those of the checkpoint, which one does.
+
+    Source: C2SP tlog-checkpoint, "Note text": origin, size, root hash.
+    """
+    lines = entry.proof.checkpoint.split("\n")
+    if lines[1:2] != [str(entry.proof.size)] or (not entry.promise and entry.index != entry.proof.index):
+        raise SignatureError(f"the keyless signature of this {label} does not verify: the log's proof is for another tree than its checkpoint")
 
 
 class _Anyone:
