@@ -452,6 +452,18 @@ def test_the_last_moment_of_a_window_belongs_to_it(deployment):
         retired(deployment, "tlogs", 0, moment - dt.timedelta(seconds=1)).check((bundle,), purpose=Purpose.MODEL)
 
 
+@pytest.mark.parametrize("end", ["2020-01-01T00:00:00", "9999-12-31T23:59:59.999999Z"])
+def test_a_span_that_cannot_be_compared_is_refused_when_the_trust_is_read(deployment, end):
+    for name in ("certificateAuthorities", "timestampAuthorities"):
+        document = json.loads(deployment.trusted_root())
+        document[name][0]["validFor"]["end"] = end
+        if name == "timestampAuthorities" or "Z" not in end:
+            with pytest.raises(FormatError, match="a trust configuration that sigstore can use was expected"):
+                SigstoreTrust.from_bytes(json.dumps(document).encode())
+        else:
+            assert SigstoreTrust.from_bytes(json.dumps(document).encode())
+
+
 def test_a_retired_log_does_not_vouch_under_the_name_of_another(deployment):
     """Where a log's name is no digest of its key, as version 2 names them, sigstore tries the keys of all logs."""
     name = hashlib.sha256(b"log.example\n\x01key").digest()

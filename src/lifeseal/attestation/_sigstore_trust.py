@@ -112,6 +112,11 @@ class SigstoreTrust:
             config = trust.for_sigstore()
             Verifier(trusted_root=config.trusted_root)
             config.trusted_root.get_timestamp_authorities()
+            inner = config.trusted_root._inner  # noqa: SLF001 - sigstore shows only parts of it
+            spans = [known.public_key.valid_for for known in (*inner.tlogs, *inner.ctlogs)]
+            spans += [authority.valid_for for authority in (*inner.certificate_authorities, *inner.timestamp_authorities)]
+            if any(moment and moment.tzinfo is None for span in spans if span for moment in (span.start, span.end)):
+                raise ValueError("a span without a time zone")
         except (Error, ValueError, TypeError, KeyError, OverflowError) as error:
             raise FormatError(where, f"a trust configuration that sigstore can use was expected: {first_line(error)}") from None
         return trust
