@@ -58,7 +58,9 @@ def test_every_cut_is_reported():
 
 
 @pytest.mark.parametrize("place", AROUND)
-@pytest.mark.parametrize("name", ["ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "EagerPyFunc", "DebugIdentityV2", "ImmutableConst"])
+@pytest.mark.parametrize(
+    "name", ["ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "EagerPyFunc", "DebugIdentityV2", "ImmutableConst", "Save", "SaveSlices"]
+)
 def test_operators_that_reach_out_are_unsafe_wherever_they_stand(name, place):
     report = judged(AROUND[place](name))
     assert (report.format, report.verdict, report.rules) == (FORMATS.get(place, "tf-saved-model"), "unsafe", {"tf-reaches-out"})

@@ -28,6 +28,7 @@ _OF_NUMBERS: Final = split("abs count float int length round")
 _LOADS: Final = split("extends from import include")
 _KEYWORDS: Final = split("and elif else if in is not or recursive return set")
 _DUNDER: Final = re.compile(r"__\w{1,64}__")
+_FORMATS: Final = frozenset({"format", "format_map"})
 _JOINS: Final = frozenset("~+%*")
 
 
@@ -55,6 +56,10 @@ def _judge_block(block: Block, built: frozenset[str], context: Context) -> None:
         if token.kind == "name":
             if before.text == "." or token.text.startswith("__"):
                 _judge_name(token.text, context)
+                if token.text in _FORMATS and _is_put_together(block, index - 2, built):
+                    context.say(
+                        "template-computed", "", f"the template calls {token.text} of a text that is put together, which can reach attributes"
+                    )
             elif before.text in {"|", "filter"}:
                 _judge_filter(block, index, built, context)
             elif token.text == "attribute" and block.at(index + 1).text == "=":
@@ -63,6 +68,16 @@ def _judge_block(block: Block, built: frozenset[str], context: Context) -> None:
             _judge_text(token.text, context)
         elif token.text == "[" and _is_subscript(before):
             _judge_subscript(block.tokens[index + 1 : block.partners.get(index, len(block.tokens))], built, context)
+
+
+def _is_put_together(block: Block, end: int, built: frozenset[str]) -> bool:
+    """Tell whether what ends at a token could be a text that the template put together."""
+    last = block.at(end)
+    if last.text != ")":
+        return last.kind == "name" and last.text in built
+    start = next((opening for opening, closing in block.partners.items() if closing == end), end)
+    called = block.at(start - 1)
+    return (called.kind == "name" and called.text not in _KEYWORDS) or _is_built(block.tokens[start + 1 : end])
 
 
 def _is_subscript(before: Token) -> bool:
