@@ -73,6 +73,22 @@ class Silent(MemoryCell):
     assurance = ""
 
 
+class Clears(MemoryCell):
+    def clear(self, vault, epoch):
+        self._content = None
+
+
+class Keeps(MemoryCell):
+    def clear(self, vault, epoch):
+        before = self._content
+        super().clear(vault, epoch)
+        self._content = before
+
+
+class Untold(MemoryCell):
+    strength = 2
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
@@ -83,6 +99,9 @@ class Silent(MemoryCell):
         (Unlocked, "locking twice raises LockedError"),
         (Invents, "reading an empty cell raises StoreError"),
         (Silent, "what it says of itself are sentences"),
+        (Clears, "clearing an epoch that is not there raises StateError; nothing was raised"),
+        (Keeps, "reading a cleared cell raises StoreError; nothing was raised"),
+        (Untold, "strength is a Strength"),
         (MemoryWrapper, "it has every method of a Cell"),
     ],
 )

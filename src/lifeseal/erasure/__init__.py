@@ -14,7 +14,7 @@ with Vault.create("vault/", root=FileRoot("/safe/vault.root")) as vault:
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._check import check_structure
 from lifeseal.erasure._file_root import FileRoot
-from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Wrapper
+from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Strength, Wrapper
 from lifeseal.erasure._passphrase import PassphraseRoot
 from lifeseal.erasure._unlocked import allow_unlocked_memory
 from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
@@ -34,6 +34,7 @@ __all__ = [
     "PassphraseRoot",
     "RootHolder",
     "SealedAsset",
+    "Strength",
     "Vault",
     "VaultCheck",
     "VaultInfo",

@@ -2,6 +2,7 @@
 """Where the root key lives: the one place whose old content must really go."""
 
 import contextlib
+import datetime as dt
 import errno
 import hashlib
 import os
@@ -9,8 +10,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from lifeseal._io import Appender, Secret, StrPath, replace
-from lifeseal.erasure._holders import HeldRoot
+from lifeseal._io import Appender, Secret, StrPath, remove, replace
+from lifeseal.erasure._holders import HeldRoot, Strength
 from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
 
 _MAGIC = b"lifeseal.root/1\n"
@@ -37,6 +38,9 @@ class FileRoot:
     losing = "Losing the root file loses everything sealed under it."
     backing_up = "A backup of the root file undoes every erasure made after it; the vault folder itself may be backed up."
     compare_and_swap = False
+    hosts = "One host may write: the lock is a lock of its own file system."
+    strength = Strength.BEST_EFFORT
+    retention: dt.timedelta | None = None
     assurance = "Best effort: the root is a file; backups of it, or blocks a disk still holds, undo the erasure."
 
     def __init__(self, path: StrPath) -> None:
@@ -95,9 +99,7 @@ class FileRoot:
             OSError: The disk refused.
         """
         if over is not None:
-            with self.read() as old:
-                if (old.vault, old.epoch) != (new.vault, over):
-                    raise StateError(f"{self.location}: holds epoch {old.epoch} of vault {old.vault.hex()}, not epoch {over} of {new.vault.hex()}")
+            self._refuse_other(new.vault, over)
         with Secret(_SIZE) as content, content.view() as view:
             view[:16] = _MAGIC
             view[_VAULT] = new.vault
@@ -106,6 +108,21 @@ class FileRoot:
                 view[_KEY] = key
             view[_CHECKSUM] = _checksum(view)
             replace(self.location, view, mode=0o600, overwrite=over is not None, wipe=True)
+
+    def clear(self, vault: bytes, epoch: int) -> None:
+        """Unlink the file, and overwrite it in place as far as the disk does that. Call it within `locked`.
+
+        Args:
+            vault: Vault id whose root it is.
+            epoch: Epoch that it holds. A file that is gone is no error.
+
+        Raises:
+            StateError: The file holds another epoch or another vault's root; it stays.
+            OSError: The disk refused.
+        """
+        with contextlib.suppress(StoreError):
+            self._refuse_other(vault, epoch)
+        remove(self.location, wipe=True)
 
     @contextlib.contextmanager
     def locked(self, vault: Path) -> Iterator[None]:  # noqa: ARG002 - the lock lies beside the root: copies of a vault share it
@@ -124,6 +141,11 @@ class FileRoot:
                 yield
         finally:
             lock.close()
+
+    def _refuse_other(self, vault: bytes, epoch: int) -> None:
+        with self.read() as held:
+            if (held.vault, held.epoch) != (vault, epoch):
+                raise StateError(f"{self.location}: holds epoch {held.epoch} of vault {held.vault.hex()}, not epoch {epoch} of {vault.hex()}")
 
 
 def _parse(view: memoryview, *, where: str) -> HeldRoot:

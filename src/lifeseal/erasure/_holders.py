@@ -2,6 +2,7 @@
 """What keeps the root of a vault: a cell that stores it, or a wrapper that encrypts it under a key that can be destroyed."""
 
 import contextlib
+import datetime as dt
 import enum
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,19 @@ class HeldRoot:
         self.key.close()
 
 
+class Strength(enum.IntEnum):
+    """How sure it is that a root is gone once its holder destroyed it; in order, so that of several holders the weakest can be told."""
+
+    NONE = 0
+    """Not at all: for tests."""
+    BEST_EFFORT = 1
+    """Copies may exist that nobody can list, as of a file."""
+    OPERATED = 2
+    """A service destroys it; whoever operates the service says which copies exist, and for how long."""
+    HARDWARE = 3
+    """It lies in hardware that gives no copy away."""
+
+
 class Holder(Protocol):
     """What every holder says about itself, and its lock."""
 
@@ -49,16 +63,28 @@ class Holder(Protocol):
         """The file it lies in, if it is a file; it may not lie in the vault."""
 
     @property
+    def strength(self) -> Strength:
+        """How sure it is that a destroyed root is gone."""
+
+    @property
     def assurance(self) -> str:
-        """How far an old root can be trusted to be gone, in one sentence that certificates print."""
+        """The same in sentences, which certificates print; with what the operator declared."""
+
+    @property
+    def retention(self) -> dt.timedelta | None:
+        """How long a copy of a root may outlive its destruction, as far as somebody stands for it; None for unknown."""
 
     @property
     def losing(self) -> str:
-        """What losing the root means, in one sentence."""
+        """What losing the root means, in sentences."""
 
     @property
     def backing_up(self) -> str:
-        """What a backup of the root means, in one sentence."""
+        """Which backups of the root can exist, and what they mean, in sentences."""
+
+    @property
+    def hosts(self) -> str:
+        """How many hosts may write to one vault, in sentences."""
 
     @property
     def compare_and_swap(self) -> bool:
@@ -95,6 +121,13 @@ class Cell(Holder, Protocol):
         Raises:
             FileExistsError: ``over`` is None, and the cell holds something.
             StateError: The cell holds another epoch or another vault's root.
+        """
+
+    def clear(self, vault: bytes, epoch: int) -> None:
+        """Destroy the root of one vault and epoch, and leave the cell empty; an empty cell is no error. When it returns, that is durable.
+
+        Raises:
+            StateError: The cell holds another epoch or another vault's root; it keeps it.
         """
 
 

@@ -2,6 +2,7 @@
 """A root wrapped under a passphrase: nothing to keep but what somebody remembers, and nothing to destroy but a file."""
 
 import contextlib
+import datetime as dt
 import os
 import re
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lifeseal._io import Appender, Secret
-from lifeseal.erasure._holders import KeyState
+from lifeseal.erasure._holders import KeyState, Strength
 from lifeseal.erasure._layout import KEY_SIZE, LOCK
 from lifeseal.errors import CredentialError, FormatError, StateError
 
@@ -40,6 +41,9 @@ class PassphraseRoot:
     losing = "Forgetting the passphrase, or losing the file root-… of the vault, loses everything sealed under it."
     backing_up = "The wrapped root lies in the vault folder: a backup of the folder, with the passphrase, undoes every erasure made after it."
     compare_and_swap = False
+    hosts = "One host may write: the lock is a lock of the vault folder's file system."
+    strength = Strength.BEST_EFFORT
+    retention: dt.timedelta | None = None
     assurance = "Best effort: the wrapped root is a file in the vault; an older copy of the vault and the passphrase undo the erasure."
 
     def __init__(self, passphrase: bytes | bytearray | memoryview) -> None:

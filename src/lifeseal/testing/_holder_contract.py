@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of root holders, as code: run it over your own."""
 
+import datetime as dt
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from lifeseal._io import Secret, make_folder, replace
-from lifeseal.erasure import Cell, HeldRoot, Holder, KeyState, RootHolder, Vault, Wrapper
+from lifeseal.erasure import Cell, HeldRoot, Holder, KeyState, RootHolder, Strength, Vault, Wrapper
 from lifeseal.errors import (
     CredentialError,
     DestroyedError,
@@ -55,6 +56,14 @@ def check_cell(make: Callable[[], Cell]) -> None:
         _holds(cell, two, "after a replacement")
         cell.replace(nine, over=2)
         _holds(cell, nine, "after epochs were passed over")
+        for what, vault, epoch in (("clearing an epoch that is not there", _VAULT, 2), ("clearing another vault's root", _OTHER, 9)):
+            _refused(what, lambda vault=vault, epoch=epoch: cell.clear(vault, epoch), StateError)  # type: ignore[misc]
+            _holds(cell, nine, f"after {what} was refused")
+        cell.clear(_VAULT, 9)
+        _refused("reading a cleared cell", cell.read, StoreError)
+        cell.clear(_VAULT, 9)
+        cell.replace(foreign, over=None)
+        _holds(cell, foreign, "after it was cleared and used again")
     _check_lock(make())
     _check_life(make())
 
@@ -114,7 +123,10 @@ def check_wrapper(make: Callable[[], Wrapper]) -> None:
 def _check_texts(holder: Holder, kind: type) -> None:
     _true(isinstance(holder, kind), f"it has every method of a {kind.__name__}")
     _true(bool(holder.kind) and holder.kind.isprintable(), "kind is a word")
-    _true(all(text.strip().endswith(".") for text in (holder.assurance, holder.losing, holder.backing_up)), "what it says of itself are sentences")
+    texts = (holder.assurance, holder.losing, holder.backing_up, holder.hosts)
+    _true(all(text.strip().endswith(".") for text in texts), "what it says of itself are sentences")
+    _true(isinstance(holder.strength, Strength), "strength is a Strength")
+    _true(holder.retention is None or holder.retention >= dt.timedelta(0), "retention is a time, or None for unknown")
     _true(holder.compare_and_swap in {True, False}, "compare_and_swap is a truth value")
 
 

@@ -2,6 +2,7 @@
 """Root holders in memory: a cell and a wrapper that keep the contract, and fail where a test tells them to."""
 
 import contextlib
+import datetime as dt
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from lifeseal._io import Secret
-from lifeseal.erasure import HeldRoot, KeyState, KeyVersion
+from lifeseal.erasure import HeldRoot, KeyState, KeyVersion, Strength
 from lifeseal.errors import DestroyedError, LockedError, StateError, StoreError, TamperedError
 
 When: TypeAlias = Literal["before", "after"]
@@ -82,6 +83,9 @@ class MemoryCell(_Lock):
     fingerprint = ""
     location = None
     compare_and_swap = True
+    hosts = "One process alone."
+    strength = Strength.NONE
+    retention: dt.timedelta | None = None
     assurance = "None: this root lies in the memory of a test."
     losing = "The end of the process loses everything sealed under it."
     backing_up = "Nothing is backed up."
@@ -125,6 +129,21 @@ class MemoryCell(_Lock):
             with new.key.view() as key:
                 self._content = (new.vault, new.epoch, bytes(key))
 
+    def clear(self, vault: bytes, epoch: int) -> None:
+        """Empty the cell.
+
+        Args:
+            vault: Vault id whose root it holds.
+            epoch: Epoch that it holds. An empty cell is no error.
+
+        Raises:
+            StateError: It holds another epoch or another vault's root.
+        """
+        with self.faults.call("clear"):
+            if self._content is not None and self._content[:2] != (vault, epoch):
+                raise StateError("this cell holds another root")
+            self._content = None
+
 
 @attrs.define
 class _Version:
@@ -145,6 +164,9 @@ class MemoryWrapper(_Lock):
     fingerprint = ""
     location = None
     compare_and_swap = True
+    hosts = "One process alone."
+    strength = Strength.NONE
+    retention: dt.timedelta | None = None
     assurance = "None: these keys lie in the memory of a test."
     losing = "The end of the process loses everything sealed under it."
     backing_up = "Nothing is backed up."
