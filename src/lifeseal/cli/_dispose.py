@@ -10,8 +10,8 @@ import click
 
 from lifeseal.cli._options import PATH, common, examples, same_file
 from lifeseal.cli._output import Declined, Output, Refused, counted, on_terminal, printable
+from lifeseal.cli._roots import root_options
 from lifeseal.cli._signers import load_signer
-from lifeseal.cli._vault import root_options
 from lifeseal.cli._verify import load_policy, load_withdrawals, unused
 
 if TYPE_CHECKING:

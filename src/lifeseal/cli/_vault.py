@@ -1,111 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """``vault``: keep files encrypted under a key that can be destroyed."""
 
-import functools
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from lifeseal.cli._options import PATH, common, examples, refuse_half_unicode, secret_from
+from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted
+from lifeseal.cli._roots import root_options
 
 if TYPE_CHECKING:
     from lifeseal.erasure import RootHolder
-
-R = TypeVar("R")
-_KINDS = "file:PATH or passphrase:"
-
-
-def root_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command ``--root`` and what belongs to it, and hand it the root holder for its vault as ``root``."""
-
-    @click.option("--root", "uri", metavar="URI", help=f"Where the root key is: {_KINDS}; by default from your configuration.")
-    @click.option("--config", type=PATH, help="Your configuration; by default lifeseal/config.toml under XDG_CONFIG_HOME.")
-    @click.option("--root-passphrase-file", type=PATH, help="For passphrase: - the passphrase on the first line; - reads standard input.")
-    @click.option("--allow-unlocked-memory", is_flag=True, help="Go on where key memory cannot be locked against swapping.")
-    @functools.wraps(command)
-    def run(
-        *args: object, uri: str | None, config: Path | None, root_passphrase_file: Path | None, allow_unlocked_memory: bool, **arguments: object
-    ) -> R:
-        folder = arguments.get("vault") or arguments.get("directory")
-        refuse_half_unicode({"--root": uri})
-        if folder is None and uri is not None:
-            raise click.UsageError("--root: there is no --vault that it would open")
-        if allow_unlocked_memory:
-            from lifeseal import erasure
-
-            erasure.allow_unlocked_memory()
-        new = "directory" in arguments
-        root = (
-            None
-            if folder is None or arguments.get("structure_only")
-            else root_from(uri, config, Path(str(folder)), passphrase_file=root_passphrase_file, new=new)
-        )
-        return command(*args, root=root, **arguments)
-
-    return run
-
-
-def root_from(uri: str | None, config: Path | None, vault: Path, *, passphrase_file: Path | None = None, new: bool = False) -> "RootHolder":
-    """Build the root holder from its URI, or from the user's own configuration; never from the vault.
-
-    Args:
-        uri: As ``file:PATH``, or ``passphrase:``.
-        config: The configuration file: a table ``[roots]`` from absolute vault folders to URIs.
-        vault: The vault folder.
-        passphrase_file: Where a passphrase stands; without it a terminal is asked.
-        new: Ask twice for a passphrase.
-
-    Returns:
-        The holder.
-
-    Raises:
-        click.UsageError: No root is named, or its kind is unknown.
-    """
-    from lifeseal.erasure import FileRoot, PassphraseRoot
-
-    named = uri or _configured(config, vault)
-    if named is None:
-        raise click.UsageError(f"where is the root of {vault}? Give --root {_KINDS}, or name it in your configuration under [roots]")
-    kind, _, place = named.partition(":")
-    if named == "passphrase:":
-        passphrase = secret_from(passphrase_file, prompt=f"Passphrase of {vault}", confirm=new)
-        if not passphrase:
-            raise click.UsageError("a passphrase root asks on a terminal; elsewhere give --root-passphrase-file")
-        return PassphraseRoot(bytearray(passphrase))
-    if passphrase_file is not None:
-        raise click.UsageError(f"--root-passphrase-file is for a root that is written passphrase:, and this one is {named!r}")
-    if kind != "file" or not place:
-        raise click.UsageError(f"a root is written {_KINDS}, not {named!r}")
-    path = Path(os.path.expanduser(place))  # noqa: PTH111 - leaves an unknown ~user as it is, where pathlib raises
-    if uri is None and not path.is_absolute():
-        raise click.UsageError(f"your configuration names the root {named!r}; there it must be an absolute path")
-    return FileRoot(path)
-
-
-def _configured(config: Path | None, vault: Path) -> str | None:
-    import tomllib
-
-    from lifeseal._io import read_bounded
-
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 - raises nothing where there is no home
-    path = config or Path(home) / "lifeseal" / "config.toml"
-    if config is None and not path.exists():
-        return None
-    try:
-        document = tomllib.loads(read_bounded(path, limit=1 << 20).decode("utf-8"))
-    except UnicodeDecodeError:
-        raise click.UsageError(f"{path}: a TOML file was expected, and this is not UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise click.UsageError(f"{path}: a TOML file was expected: {error}") from None
-    roots = document.get("roots", {})
-    if not isinstance(roots, dict) or not all(isinstance(uri, str) for uri in roots.values()):
-        raise click.UsageError(f"{path}: [roots] was expected to be a table from vault folders to roots")
-    named: dict[str, str] = roots
-    return named.get(str(vault.absolute())) or named.get(os.path.realpath(vault))
 
 
 @click.group()
