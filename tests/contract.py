@@ -47,6 +47,11 @@ erasure.Vault.seal(self, path, name, *, remove_plaintext=False, progress=None) -
 erasure.Vault.asset(self, name) -> SealedAsset
 erasure.Vault.unseal(self, name, out)
 erasure.Vault.erase(self, names) -> Erasure
+erasure.Holds.place(self, names, *, reason)
+erasure.Holds.lift(self, names)
+erasure.Trials.sample(self, slots) -> Sample
+erasure.Trials.run(self, slots, sample=None) -> tuple
+erasure.Trials.settle(self) -> tuple
 erasure.Vault.info(self) -> VaultInfo
 erasure.Vault.verify(self, *, progress=None) -> VaultCheck
 erasure.Vault.compact(self) -> Compaction

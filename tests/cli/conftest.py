@@ -79,6 +79,8 @@ def made(tmp_path_factory, hub):
         ("vault", "init", home / "vault", "--root", f"file:{home}/root"),
         ("vault", "seal", home / "model", "--name", "old", *vault),
         ("vault", "seal", home / "model", "--name", "live", *vault),
+        ("vault", "seal", home / "line", "--name", "held", *vault),
+        ("vault", "hold", "held", *vault, "--reason", "case 6"),
         (*dispose, "--out", home / "old.cert"),
         ("waiver", "new", "--covers", "sha256:" + "a" * 64, "--allow", "unsigned", *text, "--out", home / "w.json"),
         ("withdraw", "new", "--list", "acme", "--expires", "2999-12-31T23:59:59Z", "--out", home / "l.json"),

@@ -206,7 +206,102 @@ def test_a_zip_bomb_ends_soon(wanted, place):
 
 
 def test_an_anchor_that_lies_across_two_windows_is_found(wanted, place, monkeypatch):
-    monkeypatch.setattr(disposal._copies, "_WINDOW", 1000)
+    monkeypatch.setattr(disposal._inside, "_WINDOW", 1000)
     for before in (0, 1, 437, 999):
         (place / "raw").write_bytes(bytes(before) + TENSORS["layer.0"].tobytes())
         assert found(wanted, place) == {"raw": ("tensors", all_names("layer.0"))}
+
+
+def gguf(tensors):
+    """A GGUF file of float tensors, as its specification lays it out."""
+    text = lambda s: struct.pack("<Q", len(s)) + s.encode()  # noqa: E731
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), 1) + text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    body, offset = b"", 0
+    for name, tensor in tensors.items():
+        head += text(name) + struct.pack("<I", tensor.ndim) + struct.pack(f"<{tensor.ndim}Q", *reversed(tensor.shape))
+        head += struct.pack("<IQ", 0, offset)
+        data = tensor.tobytes()
+        offset += -(-len(data) // 32) * 32
+        body += data.ljust(offset - len(body), b"\0")
+    return head.ljust(-(-len(head) // 32) * 32, b"\0") + body
+
+
+def test_a_conversion_to_gguf_and_back_is_found_by_every_tensor(wanted, model, place, tmp_path):
+    (place / "model.gguf").write_bytes(gguf(TENSORS))
+    assert found(wanted, place) == {"model.gguf": ("tensors", all_names(*TENSORS))}
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(place / "model.gguf", alone)
+    held = found(Wanted.of(alone), model)["model.safetensors"]
+    assert held == ("tensors", tuple(f"model.gguf: {name}" for name in sorted(TENSORS)))
+
+
+def test_tensors_beyond_the_anchors_are_found_in_files_whose_format_is_read(tmp_path, place):
+    many = {f"t{number}": RANDOM.standard_normal(1500).astype(np.float32) for number in range(40)}
+    (tmp_path / "m").mkdir()
+    save_file(many, tmp_path / "m/m.safetensors")
+    (place / "m.gguf").write_bytes(gguf(many))
+    np.savez(place / "m.npz", **many)
+    assert {name: len(holds) for name, (_, holds) in found(Wanted.of(tmp_path / "m"), place).items()} == {"m.gguf": 40, "m.npz": 40}
+
+
+def test_empty_files_are_no_copies(tmp_path, place):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/__init__.py").touch()
+    (tmp_path / "m/a").write_bytes(b"a")
+    (place / "empty").touch()
+    (place / "a").write_bytes(b"a")
+    assert found(Wanted.of(tmp_path / "m"), place) == {"a": ("file", ("a",))}
+
+
+def test_a_file_that_was_unlinked_and_is_still_open_is_found(wanted, place, model):
+    shutil.copy(model / "model.safetensors", place / "mapped")
+    with (place / "mapped").open("rb"):
+        (place / "mapped").unlink()
+        (copy,) = find_copies(wanted, [place]).copies
+        assert (copy.kind, copy.holds, copy.open_in) == ("unlinked", ("model.safetensors",), (os.getpid(),))
+        assert find_copies(wanted, [place / "deep"]).copies == ()
+    assert find_copies(wanted, [place]).copies == ()
+
+
+def test_the_store_of_xet_chunks_is_named_as_not_judged(wanted, place):
+    store = place / "xet/https___cas-server/chunk-cache/ab"
+    store.mkdir(parents=True)
+    (store / "chunk").write_bytes(b"x")
+    search = find_copies(wanted, [place])
+    assert (search.complete, len(search.unread)) == (False, 1)
+    assert "chunk-cache: chunks of the Hub's Xet store" in search.unread[0]
+    (place / "chunk-cache").mkdir()
+    (place / "chunk-cache/x").write_bytes(b"x")
+    assert len(find_copies(wanted, [place]).unread) == 1
+
+
+def test_a_file_replaced_by_a_link_meanwhile_is_not_read_through(wanted, place, model, monkeypatch):
+    shutil.copy(model / "config.json", place / "c")
+    real = os.open
+
+    def swap(path, flags, *args, **options):
+        if str(path).endswith("/c"):
+            (place / "c").unlink()
+            (place / "c").symlink_to(model / "config.json")
+        return real(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", swap)
+    search = find_copies(wanted, [place])
+    assert (search.copies, search.complete) == ((), False)
+
+
+def test_names_that_are_not_utf8_are_found(wanted, place, model):
+    odd = os.fsencode(place) + b"/\xff\n"
+    with open(odd, "wb") as file:  # noqa: PTH123 - the name is bytes
+        file.write((model / "config.json").read_bytes())
+    (copy,) = find_copies(wanted, [place]).copies
+    assert os.fsencode(copy.path) == odd
+
+
+def test_several_things_are_looked_for_at_once(wanted, place, model, tmp_path):
+    (tmp_path / "prompt.txt").write_bytes(b"You are a classifier.")
+    shutil.copy(tmp_path / "prompt.txt", place / "p")
+    np.save(place / "a.npy", TENSORS["embed"])
+    both = Wanted.merged([wanted, Wanted.of(tmp_path / "prompt.txt")])
+    assert found(both, place) == {"p": ("file", ("prompt.txt",)), "a.npy": ("tensors", all_names("embed"))}

@@ -107,13 +107,14 @@ def list_(output: Output, *, vault: Path, root: "RootHolder") -> None:
                 "generation": info.generation,
                 "files": info.files,
                 "bytes": info.size,
+                "hold": info.hold,
             }
             for info in assets
         ]
         document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "assets": rows}
     lines = [f"{'state':<18}{'files':>8}{'bytes':>16}  name"]
     for info in assets:
-        state = info.state if info.erased_at is None else f"erased, epoch {info.erased_at}"
+        state = f"erased, epoch {info.erased_at}" if info.erased_at is not None else f"{info.state}, on hold" if info.hold else info.state
         name = info.name or f"(slot {info.slot}, generation {info.generation}; its name is gone too)"
         lines.append(f"{state:<18}{info.files:>8}{info.size:>16}  {name}")
     output.plain("vault-list", document, lines if assets else ["the vault is empty"])
@@ -206,3 +207,43 @@ def compact(output: Output, *, vault: Path, root: "RootHolder") -> None:
     }
     lines = (f"compacted {vault}", f"node log  {counted(done.size_before, 'byte')} before, {counted(done.size_after, 'byte')} now")
     output.result("vault-compact", document, lines)
+
+
+@vault.command(
+    short_help="Refuse to erase assets, for legal reasons.",
+    epilog=examples(
+        "lifeseal vault hold classifier --vault models.vault --reason 'case 7/2026, by order of legal@example.org' \\",
+        "    --root file:/media/safe/models.root",
+    ),
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
+@click.option("--reason", required=True, help="Why, and by whose order; shown to whoever tries to erase.")
+@root_options
+@common
+def hold(output: Output, *, names: tuple[str, ...], vault: Path, reason: str, root: "RootHolder") -> None:
+    """Put assets NAME… on hold: the vault refuses to erase them until the hold is lifted (vault release)."""
+    from lifeseal.erasure import Vault
+
+    with Vault.open(vault, root=root) as opened:
+        opened.holds.place(names, reason=reason)
+        document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "names": list(names), "reason": reason}
+    output.result("vault-hold", document, (f"on hold: {', '.join(names)}", f"reason  {reason}"))
+
+
+@vault.command(
+    short_help="Lift a hold.",
+    epilog=examples("lifeseal vault release classifier --vault models.vault --root file:/media/safe/models.root"),
+)
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
+@root_options
+@common
+def release(output: Output, *, names: tuple[str, ...], vault: Path, root: "RootHolder") -> None:
+    """Take assets NAME… off hold; they can be erased again."""
+    from lifeseal.erasure import Vault
+
+    with Vault.open(vault, root=root) as opened:
+        opened.holds.lift(names)
+        document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "names": list(names)}
+    output.result("vault-release", document, (f"no longer on hold: {', '.join(names)}",))

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search for plaintext copies: renamed, re-sharded, repacked; what could not be read is said."""
 
-import contextlib
 import os
 import re
 import stat
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
 
-from lifeseal._io import DiskSource, Progress, ProgressCallback, Reader, StrPath, new_hasher
-from lifeseal.disposal._wanted import ANCHOR, Anchor, Wanted, as_file, blake3_of, npy_head, pieces, read, sha256_of
-from lifeseal.errors import LifesealError
+from lifeseal._io import DiskReader, Progress, ProgressCallback, StrPath
+from lifeseal.disposal._extents import shares_blocks
+from lifeseal.disposal._inside import tensors_in
+from lifeseal.disposal._open_files import Held, open_files
+from lifeseal.disposal._wanted import Wanted, sha256_of
+from lifeseal.errors import FormatError, LifesealError
 from lifeseal.principles import implements, note
 
-_WINDOW = 8 << 20
-_MAX_MEMBER = 64 << 30
 _BEGUN = re.compile(r"([0-9a-f]{64})\.(?:[0-9a-f]+\.)?(?:incomplete|lock)", re.ASCII)
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_XET = re.compile(r"(chunk|shard)[-_]cache|staging")
 FORGOTTEN = (
     "the Arrow cache of Hugging Face datasets",
     "stores of experiment trackers (MLflow, Weights & Biases)",
@@ -36,21 +37,26 @@ class Copy:
     """A file that holds what was looked for.
 
     Attributes:
-        path: Where it is.
+        path: Where it is; of a file that was unlinked and is still open, its entry under ``/proc``.
         kind: ``file``: the whole file is one of those wanted; ``tensors``: it holds tensors of theirs; ``partial``: an interrupted
-            download of one of them, or a lock that names it, by its name in the cache of the Hugging Face Hub.
+            download of one of them, or a lock that names it, by its name in the cache of the Hugging Face Hub; ``unlinked``: it has no name
+            any more, and a process keeps it open.
         holds: Names of what it holds, sorted.
         size: Bytes that are copies.
+        identity: Device, inode, size and time of the last write (ns), as they were when it was read.
         links: Other names of the same file that were met.
         open_in: Ids of processes that hold it open, as far as this user may see.
+        shares_blocks: Whether blocks of it belong to other files or snapshots too; None where the file system does not say.
     """
 
     path: Path
     kind: str
     holds: tuple[str, ...]
     size: int
+    identity: tuple[int, int, int, int] = attrs.field(default=(0, 0, 0, 0), repr=False)
     links: tuple[Path, ...] = ()
     open_in: tuple[int, ...] = ()
+    shares_blocks: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +67,7 @@ class Search:
         copies: Sorted by path.
         files: Number of files that were looked at, at least by size.
         read: Number of files that were read.
-        unread: Places that could not be read, and why; where there are any, the search is not complete.
+        unread: Places that could not be read or judged, and why; where there are any, the search is not complete.
         not_searched: Kinds of places that no search of folders reaches.
     """
 
@@ -84,9 +90,9 @@ class Search:
 def find_copies(wanted: Wanted, places: Iterable[StrPath], *, progress: ProgressCallback = None) -> Search:
     """Search folders and files for copies of content.
 
-    Sizes are compared first; only files of a wanted size, or large enough to hold a wanted tensor, are read. Tensors are found in safetensors,
+    Sizes are compared first; only files of a wanted size, or that can hold a wanted tensor, are read. Tensors are found in safetensors and GGUF,
     in archives (PyTorch, npz; members that are compressed too), and, the largest ones, inside files of any other format. Links are not
-    followed, so a cache made of links is searched where its files lie.
+    followed, so a cache made of links is searched where its files lie. The Hub's stores of Xet chunks are named as not judged.
 
     Args:
         wanted: From `Wanted.of`.
@@ -98,150 +104,131 @@ def find_copies(wanted: Wanted, places: Iterable[StrPath], *, progress: Progress
 
     Raises:
         FileNotFoundError: A place is not there.
-        LimitError: A folder holds more files than the limit.
     """
     hunt = _Hunt(wanted)
-    for place in places:
-        Path(place).lstat()
-        for path in _files(Path(place), hunt.unread):
-            hunt.look(path)
+    roots = tuple(os.path.abspath(place) for place in places)  # noqa: PTH100 - names stay as the file system gave them
+    for place in roots:
+        for path, status in _files(place, hunt.unread):
+            hunt.look(path, status)
             if progress is not None:
                 progress(Progress(phase="searching", done=hunt.bytes, total=hunt.bytes))
-    holders = _holders({key for key, _ in hunt.found.values()}) if hunt.found else {}
-    copies = [_with_links(copy, hunt.names.get(key, ()), holders.get(key, ())) for key, copy in hunt.found.values()]
+    held = open_files(roots)
+    for one in held:
+        if one.unlinked:
+            hunt.look_at_open(one)
+    holders: dict[tuple[int, int], set[int]] = {}
+    for one in held:
+        holders.setdefault(one.key, set()).add(one.process)
+    copies = [
+        attrs.evolve(
+            copy,
+            links=tuple(sorted(name for name in hunt.names.get(key, ()) if name != copy.path)),
+            open_in=tuple(sorted(holders.get(key, ()))),
+        )
+        for key, copy in hunt.found.items()
+    ]
     note(copies=len(copies), files=hunt.files, read=hunt.read, unread=len(hunt.unread))
     return Search(copies=tuple(sorted(copies, key=lambda copy: copy.path)), files=hunt.files, read=hunt.read, unread=tuple(hunt.unread))
 
 
-def _files(place: Path, unread: list[str]) -> Iterator[Path]:
+def _files(place: str, unread: list[str]) -> Iterator[tuple[str, os.stat_result]]:
     """Walk regular files; a folder without rights is noted, not skipped in silence."""
-    if not place.is_dir() or place.is_symlink():
-        yield place
+    status = os.lstat(place)
+    if not stat.S_ISDIR(status.st_mode):
+        if stat.S_ISREG(status.st_mode):
+            yield place, status
         return
-    for folder, folders, names in os.walk(place, onerror=lambda error: unread.append(f"{error.filename}: {error.strerror}")):
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
-
-
-def _with_links(copy: Copy, names: Iterable[Path], holders: Iterable[int]) -> Copy:
-    return attrs.evolve(copy, links=tuple(sorted(name for name in names if name != copy.path)), open_in=tuple(sorted(holders)))
+    pending = [place]
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            unread.append(f"{folder}: {error.strerror}")
+            continue
+        if listed and _XET.fullmatch(os.path.basename(folder)) and "xet" in folder.split("/"):  # noqa: PTH119 - of a string, for speed
+            unread.append(f"{folder}: chunks of the Hub's Xet store; which file a chunk belongs to cannot be told, so remove the store whole")
+            continue
+        below = []
+        for entry in listed:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry.path, entry.stat(follow_symlinks=False)
+            except OSError as error:
+                unread.append(f"{entry.path}: {error.strerror}")
+        pending += reversed(below)
 
 
 class _Hunt:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._least = min(wanted.tensors, default=None)
-        self.found: dict[tuple[int, int], tuple[tuple[int, int], Copy]] = {}
+        self.found: dict[tuple[int, int], Copy] = {}
         self.names: dict[tuple[int, int], list[Path]] = {}
         self.unread: list[str] = []
         self.files = self.read = self.bytes = 0
 
-    def look(self, path: Path) -> None:
-        try:
-            status = path.lstat()
-            if not stat.S_ISREG(status.st_mode):
+    def look(self, path: str, status: os.stat_result) -> None:
+        self.files += 1
+        size = status.st_size
+        begun = _BEGUN.fullmatch(path, path.rfind("/") + 1)
+        # Weights hardly shrink when they are compressed, so a file of less than half a tensor holds none.
+        if begun is None and not self._whole(size) and (self._least is None or size < self._least // 2):
+            return
+        key = status.st_dev, status.st_ino
+        if status.st_nlink > 1:
+            self.names.setdefault(key, []).append(Path(path))
+            if len(self.names[key]) > 1:
                 return
-            self.files += 1
-            key = status.st_dev, status.st_ino
-            if status.st_nlink > 1:
-                self.names.setdefault(key, []).append(path)
-                if len(self.names[key]) > 1:
-                    return
-            copy = self._judge(path, status.st_size)
+        if begun is not None and (name := self._wanted.files.get(bytes.fromhex(begun[1]))) is not None:
+            identity = (*key, size, status.st_mtime_ns)
+            self.found[key] = Copy(path=Path(path), kind="partial", holds=(name,), size=size, identity=identity)
+            return
+        self._open(path, path, key)
+
+    def look_at_open(self, one: Held) -> None:
+        """Judge a file that has no name any more, through the process that keeps it open."""
+        if one.key not in self.found and (self._whole(one.size) or (self._least is not None and one.size >= self._least // 2)):
+            self._open(one.entry, f"{one.name} (unlinked, open in process {one.process})", one.key)
+            if (copy := self.found.get(one.key)) is not None:
+                self.found[one.key] = attrs.evolve(copy, kind="unlinked")
+
+    def _whole(self, size: int) -> bool:
+        return self._wanted.sizes is None or size in self._wanted.sizes
+
+    def _open(self, path: str, called: str, key: tuple[int, int]) -> None:
+        try:
+            fd = os.open(path, _OPEN if path == called else _OPEN & ~os.O_NOFOLLOW)
+            status = os.fstat(fd)
+            with DiskReader(fd, status.st_size) as reader:
+                if not stat.S_ISREG(status.st_mode) or key != (status.st_dev, status.st_ino):
+                    raise FormatError(called, "replaced while it was looked at; search again")
+                kind, holds = self._judge(reader)
+                shared = shares_blocks(fd) if holds else None
         except (LifesealError, OSError) as error:
-            self.unread.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+            self.unread.append(f"{called}: {getattr(error, 'strerror', None) or error}")
             return
-        if copy is not None:
-            self.found[key] = key, copy
+        if holds:
+            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            size = sum(holds.values())
+            self.found[key] = Copy(path=Path(path), kind=kind, holds=tuple(sorted(holds)), size=size, identity=identity, shares_blocks=shared)
 
-    def _judge(self, path: Path, size: int) -> Copy | None:
-        wanted = self._wanted
-        begun = _BEGUN.fullmatch(path.name)
-        if begun is not None and (name := wanted.files.get(bytes.fromhex(begun[1]))) is not None:
-            return Copy(path=path, kind="partial", holds=(name,), size=size)
-        whole = wanted.sizes is None or size in wanted.sizes
-        inside = self._least is not None and size >= self._least // 2  # weights hardly shrink when they are compressed
-        if not whole and not inside:
-            return None
+    def _judge(self, reader: DiskReader) -> tuple[str, dict[str, int]]:
+        """Tell what of what is wanted a file holds, with sizes."""
+        if self._whole(reader.size):
+            self._count(reader.size)
+            if (name := self._wanted.files.get(sha256_of(reader))) is not None:
+                return "file", {name: reader.size}
+        if self._least is None or reader.size < self._least // 2:
+            return "", {}
+        found, bytes_read = tensors_in(reader, self._wanted)
+        if bytes_read:
+            self._count(bytes_read)
+        return "tensors", found
+
+    def _count(self, count: int) -> None:
         self.read += 1
-        self.bytes += size
-        with DiskSource(path) as source, source.open(path.name) as reader:
-            if whole and (name := wanted.files.get(sha256_of(reader))) is not None:
-                return Copy(path=path, kind="file", holds=(name,), size=size)
-            found = dict(self._tensors(reader)) if inside else {}
-        if found:
-            return Copy(path=path, kind="tensors", holds=tuple(sorted(found)), size=sum(found.values()))
-        return None
-
-    def _tensors(self, reader: Reader) -> Iterator[tuple[str, int]]:
-        known = False
-        for _, start, size in pieces(reader):
-            known = True
-            if size in self._wanted.tensors and (name := self._wanted.tensors[size].get(blake3_of(reader, start, size))):
-                yield name, size
-        if known:
-            return
-        yield from self._packed(reader)
-        for anchor, start in _hits(reader, self._wanted.anchors):
-            digest = blake3_of(reader, start, anchor.size)
-            if digest == anchor.digest:
-                yield self._wanted.tensors[anchor.size][digest], anchor.size
-
-    def _packed(self, reader: Reader) -> Iterator[tuple[str, int]]:
-        """Look into compressed members of an archive."""
-        with contextlib.suppress(zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OSError):
-            for size, digest in _unpacked(reader, self._wanted.tensors):
-                if (name := self._wanted.tensors[size].get(digest)) is not None:
-                    yield name, size
-
-
-def _unpacked(reader: Reader, sizes: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    if read(reader, 0, 4) != b"PK\x03\x04":
-        return
-    wanted = set(sizes)
-    with zipfile.ZipFile(as_file(reader)) as archive:
-        for info in archive.infolist():
-            if info.compress_type == zipfile.ZIP_STORED or info.file_size > _MAX_MEMBER:
-                continue
-            with archive.open(info) as member:
-                lead = member.read(12)
-                skipped = npy_head(lead)
-                if info.file_size - skipped not in wanted:
-                    continue
-                hasher, rest = new_hasher("blake3"), skipped - len(lead)
-                if rest > 0:
-                    member.read(rest)
-                elif rest < 0:
-                    hasher.update(memoryview(lead[rest:]))
-                while data := member.read(1 << 20):
-                    hasher.update(memoryview(data))
-                yield info.file_size - skipped, hasher.digest()
-
-
-def _hits(reader: Reader, anchors: Iterable[Anchor]) -> Iterator[tuple[Anchor, int]]:
-    """Find anchors anywhere in a file; each once."""
-    left = {anchor.text: anchor for anchor in anchors if anchor.size <= reader.size}
-    kept, at = b"", 0
-    buffer = memoryview(bytearray(_WINDOW))
-    while left and (got := reader.readinto(buffer, at)):
-        window = kept + bytes(buffer[:got])
-        base = at - len(kept)
-        for text in [text for text in left if text in window]:
-            start = base + window.index(text) - left[text].offset
-            if 0 <= start <= reader.size - left[text].size:
-                yield left.pop(text), start
-        kept, at = window[-ANCHOR + 1 :], at + got
-
-
-def _holders(keys: set[tuple[int, int]]) -> dict[tuple[int, int], list[int]]:
-    """Tell which processes hold files open, as far as this user may see."""
-    found: dict[tuple[int, int], list[int]] = {}
-    for process in Path("/proc").glob("[0-9]*/fd"):
-        with contextlib.suppress(OSError):
-            for descriptor in process.iterdir():
-                with contextlib.suppress(OSError):
-                    status = descriptor.stat()
-                    key = status.st_dev, status.st_ino
-                    if key in keys and int(process.parent.name) not in found.setdefault(key, []):
-                        found[key].append(int(process.parent.name))
-    return found
+        self.bytes += count

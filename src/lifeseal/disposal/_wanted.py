@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import struct
 import zipfile
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
@@ -13,7 +14,7 @@ from lifeseal._io import DiskSource, Reader, Record, Source, StrPath, new_hasher
 from lifeseal.attestation import Bundle, Statement
 from lifeseal.errors import FormatError, LifesealError
 from lifeseal.provenance import Manifest
-from lifeseal.serialization import LENGTH_SIZE, header_length, parse_header_bytes
+from lifeseal.serialization import LENGTH_SIZE, gguf_stretches, header_length, parse_header_bytes
 
 ANCHOR = 64
 _ANCHORS = 16
@@ -21,6 +22,8 @@ _SMALLEST = 4096  # bytes of a tensor that is told apart from others; smaller on
 _MIXED = 16  # different bytes in an anchor; constant content would be found everywhere
 _PIECE = 1 << 20
 _MAX_MEMBERS = 100_000
+_GGUF = b"GGUF"
+NO_ARCHIVE = (LifesealError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, struct.error)
 
 
 @attrs.frozen(kw_only=True)
@@ -73,13 +76,37 @@ class Wanted:
             OSError: Something cannot be read.
         """
         if isinstance(content, Manifest):
-            return cls(files={file.sha256: file.path for file in content.files}, sizes=frozenset(file.size for file in content.files))
+            files = [file for file in content.files if file.size]
+            return cls(files={file.sha256: file.path for file in files}, sizes=frozenset(file.size for file in files))
         if isinstance(content, Bundle):
             return _of_signature(content)
         if isinstance(content, str | os.PathLike):
             with DiskSource(content) as source:
                 return _of_source(source)
         return _of_source(content)
+
+    @classmethod
+    def merged(cls, wanted: "Iterable[Wanted]") -> "Wanted":
+        """Look for several things in one search.
+
+        Args:
+            wanted: What to look for.
+
+        Returns:
+            All of it.
+        """
+        parts = tuple(wanted)
+        tensors = dict[int, dict[bytes, str]]()
+        for part in parts:
+            for size, found in part.tensors.items():
+                tensors.setdefault(size, {}).update(found)
+        anchors = sorted((anchor for part in parts for anchor in part.anchors), key=lambda anchor: -anchor.size)
+        return cls(
+            files={digest: name for part in parts for digest, name in part.files.items()},
+            sizes=None if any(part.sizes is None for part in parts) else frozenset(size for part in parts for size in part.sizes or ()),
+            tensors=tensors,
+            anchors=tuple(anchors),
+        )
 
 
 def _of_signature(bundle: Bundle) -> Wanted:
@@ -96,6 +123,8 @@ def _of_source(source: Source) -> Wanted:
     sizes, tensors, anchors = set(), dict[int, dict[bytes, str]](), list[Anchor]()
     for name in source.names():
         with source.open(name) as reader:
+            if not reader.size:
+                continue  # every empty file is a copy of it, and holds nothing
             sizes.add(reader.size)
             files[sha256_of(reader)] = name
             for part, start, size in pieces(reader):
@@ -109,7 +138,7 @@ def _of_source(source: Source) -> Wanted:
 
 
 def pieces(reader: Reader) -> Iterator[tuple[str, int, int]]:
-    """List the tensors of a file that lie in one stretch: of safetensors, and the stored members of an archive.
+    """List the tensors of a file that lie in one stretch: of safetensors and GGUF, and the stored members of an archive.
 
     Args:
         reader: The open file.
@@ -117,15 +146,18 @@ def pieces(reader: Reader) -> Iterator[tuple[str, int, int]]:
     Yields:
         Name, offset and size in bytes; nothing for other formats, and for files that are broken.
     """
-    head = read(reader, 0, 8)
+    head = read(reader, 0, LENGTH_SIZE + 1)
     try:
         if head.startswith(b"PK\x03\x04"):
             yield from _members(reader)
-        elif len(head) == LENGTH_SIZE:
+        elif head.startswith(_GGUF):
+            yield from gguf_stretches(reader)
+        elif head[LENGTH_SIZE:] == b"{":
+            head = head[:LENGTH_SIZE]
             length = header_length(head, size=reader.size, where="file")
             header = parse_header_bytes(read(reader, 0, LENGTH_SIZE + length), size=reader.size, where="file")
             yield from ((tensor.name, header.data_start + tensor.start, tensor.stop - tensor.start) for tensor in header.tensors)
-    except (LifesealError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):
+    except NO_ARCHIVE:
         return
 
 

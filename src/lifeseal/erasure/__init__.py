@@ -15,7 +15,9 @@ from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._check import check_structure
 from lifeseal.erasure._file_root import FileRoot
 from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Strength, Wrapper
+from lifeseal.erasure._holds import Holds
 from lifeseal.erasure._passphrase import PassphraseRoot
+from lifeseal.erasure._trials import Sample, Trial, Trials
 from lifeseal.erasure._unlocked import allow_unlocked_memory
 from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
 from lifeseal.erasure._vault import Vault
@@ -29,12 +31,16 @@ __all__ = [
     "FileRoot",
     "HeldRoot",
     "Holder",
+    "Holds",
     "KeyState",
     "KeyVersion",
     "PassphraseRoot",
     "RootHolder",
+    "Sample",
     "SealedAsset",
     "Strength",
+    "Trial",
+    "Trials",
     "Vault",
     "VaultCheck",
     "VaultInfo",

@@ -24,6 +24,7 @@ class Asset:
         size: Plaintext bytes of all files.
         index: Id of the container that lists the files.
         born_encrypted: False if the plaintext lay in files before.
+        hold: Why it may not be erased; empty if it may.
     """
 
     name: str
@@ -33,10 +34,18 @@ class Asset:
     size: int
     index: bytes
     born_encrypted: bool
+    hold: str = ""
 
     def to_mapped(self, tag: bytes) -> Mapped:
         """Write it as a record of the map."""
-        fields = {"name": self.name, "files": self.files, "size": self.size, "index": self.index.hex(), "born_encrypted": self.born_encrypted}
+        fields: dict[str, object] = {
+            "name": self.name,
+            "files": self.files,
+            "size": self.size,
+            "index": self.index.hex(),
+            "born_encrypted": self.born_encrypted,
+        }
+        fields |= {"hold": self.hold} if self.hold else {}
         return Mapped(tag=tag, kind=Kind.ASSET, slot=self.slot, generation=self.generation, body=canonical(fields))
 
     @classmethod
@@ -51,6 +60,7 @@ class Asset:
             size=entry.take_int("size"),
             index=entry.take_hex("index", length=ID_SIZE),
             born_encrypted=entry.take_bool("born_encrypted"),
+            hold=entry.take_str("hold") if "hold" in entry else "",
         )
         entry.done()
         return asset
@@ -91,4 +101,5 @@ def info_of(found: Mapped, *, where: str) -> AssetInfo:
         files=asset.files,
         size=asset.size,
         born_encrypted=asset.born_encrypted,
+        hold=asset.hold,
     )

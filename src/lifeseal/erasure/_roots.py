@@ -130,7 +130,7 @@ class Roots:
         """
         if self.cell is not None:
             return ()
-        version, _ = self._stored(epoch)
+        version, _ = self.stored(epoch)
         scheduled = self._destroy_others(self.wrapper, version, epoch)
         for other in root_epochs(self.folder):
             if other != epoch:
@@ -154,7 +154,7 @@ class Roots:
         listed = self.wrapper.versions(self.vault)
         if listed is None:
             return tuple(root_name(other) for other in root_epochs(self.folder) if other != epoch)
-        version, _ = self._stored(epoch)
+        version, _ = self.stored(epoch)
         return tuple(found.name for found in listed if found.name != version and found.state is not KeyState.DESTROYED)
 
     def _read(self, cell: Cell) -> HeldRoot:
@@ -178,7 +178,8 @@ class Roots:
             raise FormatError(str(self.folder), f"at most {_MAX_ROOTS} wrapped roots were expected, and {len(found)} lie there")
         return tuple(reversed(found))
 
-    def _stored(self, epoch: int) -> tuple[str, bytes]:
+    def stored(self, epoch: int) -> tuple[str, bytes]:
+        """Read the key version and the wrapped root of an epoch, where a wrapper holds the root."""
         where = str(self.folder / root_name(epoch))
         try:
             data = read_file(self.folder, root_name(epoch), limit=_MAX_ROOT)
@@ -197,7 +198,7 @@ class Roots:
         return version, wrapped
 
     def _unwrap(self, wrapper: Wrapper, epoch: int) -> HeldRoot:
-        version, wrapped = self._stored(epoch)
+        version, wrapped = self.stored(epoch)
         try:
             key = wrapper.unwrap(version, wrapped, root_context(self.vault, epoch))
         except LifesealError as error:

@@ -19,6 +19,7 @@ class AssetInfo:
         files: Number of files; 0 for an erased one.
         size: Plaintext bytes of all files; 0 for an erased one.
         born_encrypted: False if the plaintext lay in files before it was sealed; their blocks may still hold it.
+        hold: Why it may not be erased; empty if it may.
     """
 
     name: str
@@ -29,6 +30,7 @@ class AssetInfo:
     files: int
     size: int
     born_encrypted: bool
+    hold: str = ""
 
 
 @attrs.frozen(kw_only=True)

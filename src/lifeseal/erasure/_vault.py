@@ -16,6 +16,7 @@ from lifeseal.erasure._change import after_commit, found_vault, load
 from lifeseal.erasure._check import check_vault
 from lifeseal.erasure._compact import compact
 from lifeseal.erasure._holders import RootHolder
+from lifeseal.erasure._holds import Holds, refuse_held
 from lifeseal.erasure._layout import DESCRIPTION, ID_SIZE, LOCK, OBJECTS, describe, log_name
 from lifeseal.erasure._leftovers import free_epoch
 from lifeseal.erasure._places import refuse_overlap, refuse_root_inside
@@ -25,6 +26,7 @@ from lifeseal.erasure._seal import unlink_plaintext
 from lifeseal.erasure._sealing import seal_into
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Edit
+from lifeseal.erasure._trials import Trials
 from lifeseal.erasure._unseal import write_plaintext
 from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
 from lifeseal.errors import LifesealError, RolledBackError, StoreError
@@ -133,6 +135,16 @@ class Vault:
     def assurance(self) -> str:
         """How far an erasure can be relied on, as the root holder says."""
         return self._session.holder.assurance
+
+    @property
+    def holds(self) -> Holds:
+        """Holds on assets, which `erase` respects."""
+        return Holds(self._session)
+
+    @property
+    def trials(self) -> Trials:
+        """Attempts to open what was erased."""
+        return Trials(self._session)
 
     @implements(
         "5.4",
@@ -253,7 +265,7 @@ class Vault:
             LockedError: Another process writes to the vault.
             PendingError: The change is in force, but the root holder did not destroy the old root: not erased yet. The next change tries again.
             RolledBackError: Vault folder and root are of different times; nothing was changed.
-            StateError: The vault is closed.
+            StateError: The vault is closed, or an asset is on hold; nothing was changed.
             StoreError: No asset has one of the names, and nothing was changed; or the keys are gone and the message says what failed after.
             TamperedError: The registry was changed, or does not read back.
             TypeError: One string was given instead of several.
@@ -268,6 +280,7 @@ class Vault:
         session = self._session
         with session.writing() as state:
             found = [session.find_live(state, name) for name in wanted]
+            refuse_held(found, where=str(session.folder))
             before, epoch = state.epoch, free_epoch(session.folder, state.epoch)
             erased = tuple(ErasedSlot(slot=asset.slot, generation=asset.generation) for asset in found)
             facts = {"slots": tuple(f"{entry.slot}:{entry.generation}" for entry in erased), "assets": wanted}

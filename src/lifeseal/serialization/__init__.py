@@ -20,6 +20,7 @@ from lifeseal.serialization._frameworks import torch_dtype
 from lifeseal.serialization._report import FileReport, Finding, ScanReport, Verdict
 from lifeseal.serialization._safetensors import LENGTH_SIZE, Header, TensorInfo, header_length, parse_header_bytes
 from lifeseal.serialization._scan import judge, read_safe, scan, scan_bytes
+from lifeseal.serialization._stretches import gguf_stretches
 from lifeseal.serialization._tensors import load, save, tensor_from_bytes, validate
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "TensorInfo",
     "Verdict",
     "convert",
+    "gguf_stretches",
     "header_length",
     "judge",
     "load",

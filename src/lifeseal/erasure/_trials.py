@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""After an erasure: trying to open what should not open, and writing down what answered."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, Self, TypeAlias
+
+import attrs
+
+from lifeseal._io import DiskSource, Secret
+from lifeseal.erasure import _nodes
+from lifeseal.erasure._change import State
+from lifeseal.erasure._container import Place, file_key
+from lifeseal.erasure._holders import HeldRoot
+from lifeseal.erasure._layout import DATA, INDEX, group_of, log_epochs, object_ids, object_name, root_context
+from lifeseal.erasure._log import LogReader
+from lifeseal.erasure._range import CHUNK, HEADER, RangeReader
+from lifeseal.erasure._session import Session
+from lifeseal.erasure._tree import Tree
+from lifeseal.erasure._values import ErasedSlot
+from lifeseal.errors import DestroyedError, LifesealError, StoreError, TamperedError
+from lifeseal.principles import implements, note
+
+Answer: TypeAlias = Literal["refused", "opened", "not tried"]
+_STRIDE = CHUNK + 16
+_CONTAINERS = 3  # of each asset
+_OLDER = 64
+_LIVE = 16
+
+
+@attrs.frozen(kw_only=True)
+class Trial:
+    """One attempt to open what was erased.
+
+    Attributes:
+        what: What was tried.
+        answer: ``refused``: it did not open, which is no proof that nobody else can open it; ``opened``: it did; ``not tried``: and why.
+        detail: What was seen.
+    """
+
+    what: str
+    answer: Answer
+    detail: str
+
+
+@attrs.frozen(kw_only=True)
+class Sample:
+    """Ciphertext kept in memory from before an erasure, to try it afterwards. It holds no key in the clear; drop it after use.
+
+    Attributes:
+        epoch: In force when it was taken.
+        root: Key version and wrapped root of that epoch, where a wrapper holds the root; else None.
+        containers: Pieces of containers.
+    """
+
+    epoch: int
+    root: tuple[str, bytes] | None = attrs.field(repr=False)
+    containers: tuple["_Piece", ...] = attrs.field(repr=lambda pieces: f"<{len(pieces)} containers>")
+
+
+@attrs.frozen(kw_only=True)
+class _Piece:
+    """The head and the last chunk of one container, which is all that opening it reads."""
+
+    slot: int
+    generation: int
+    file_id: bytes
+    size: int
+    head: bytes
+    tail: bytes
+
+    def readinto(self, buffer: memoryview, start: int) -> int:
+        source, at = (self.head, start) if start < HEADER else (self.tail, start - (self.size - len(self.tail)))
+        piece = source[at : at + len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Trials:
+    """What `Vault.trials` hands out: a sample before an erasure, the attempts after it, and what the holder has still to do.
+
+    Args:
+        session: Of the vault.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @implements(evidences=("13.1", "13.2"), limits="It copies ciphertext, of a few containers, into this process's memory.")
+    def sample(self, slots: Iterable[ErasedSlot]) -> Sample:
+        """Keep some ciphertext of what is about to be erased, and the wrapped root if there is one.
+
+        Args:
+            slots: Of live assets.
+
+        Returns:
+            The sample, for `run`.
+
+        Raises:
+            LifesealError: The vault cannot be read.
+            OSError: A file cannot be read.
+        """
+        session = self._session
+        with session.guard:
+            state = session.current()
+            root = None
+            if state.roots.cell is None and state.roots.wrapper.versions(session.id) is not None:
+                root = state.roots.stored(state.epoch)
+            wanted = tuple(slots)
+            ids = object_ids(session.folder)
+            with DiskSource(session.folder) as source:
+                pieces = tuple(
+                    _piece(source, entry, file_id)
+                    for entry in wanted
+                    for file_id in [found for found in ids if found.startswith(group_of(entry.slot, entry.generation))][:_CONTAINERS]
+                )
+            return Sample(epoch=state.epoch, root=root, containers=pieces)
+
+    @implements(
+        evidences=("13.1", "13.2"),
+        limits="A refusal shows that this vault and its holder do not open it now, with these credentials, and nothing about copies of the root.",
+    )
+    def run(self, slots: Iterable[ErasedSlot], sample: Sample | None = None) -> tuple[Trial, ...]:
+        """Try to open erased assets in every way that the vault offers.
+
+        Args:
+            slots: What was erased.
+            sample: From before the erasure, if this is the same process.
+
+        Returns:
+            What was tried, and what answered.
+
+        Raises:
+            LifesealError: The vault cannot be read at all.
+            OSError: A file cannot be read.
+        """
+        session = self._session
+        wanted = tuple(slots)
+        with session.guard:
+            state = session.current()
+            found = [
+                _slots(state, wanted),
+                _older_roots(state),
+                _containers(session, state, wanted, () if sample is None else sample.containers),
+                _holder(state, sample),
+            ]
+            note(vault=session.id.hex(), epoch=state.epoch, opened=sum(trial.answer == "opened" for trial in found))
+            return tuple(found)
+
+    @implements("13.2", limits="It asks the holder; whether the holder's own backups are gone it cannot see.")
+    def settle(self) -> tuple[str, ...]:
+        """Finish what an interrupted or delayed change left: let the holder destroy every older key version.
+
+        Returns:
+            Key versions that are still to be destroyed, or old roots that are still there; empty is what is wanted.
+
+        Raises:
+            LockedError: Another process writes to the vault.
+            PendingError: The holder refuses to destroy an older version.
+            StoreError: The holder is not reached.
+            LifesealError: The vault cannot be read.
+            OSError: The disk refused.
+        """
+        with self._session.writing() as state:
+            left = state.roots.unsettled(state.epoch)
+            note(vault=self._session.id.hex(), epoch=state.epoch, pending=len(left))
+            return left
+
+
+def _piece(source: DiskSource, entry: ErasedSlot, file_id: bytes) -> _Piece:
+    with source.open(object_name(file_id)) as reader:
+        head = bytearray(min(HEADER, reader.size))
+        tail = bytearray(min(_STRIDE, max(0, reader.size - HEADER)))
+        if reader.size > HEADER and (reader.size - HEADER) % _STRIDE:
+            tail = bytearray((reader.size - HEADER) % _STRIDE)
+        reader.readinto(memoryview(head), 0)
+        reader.readinto(memoryview(tail), reader.size - len(tail))
+        return _Piece(slot=entry.slot, generation=entry.generation, file_id=file_id, size=reader.size, head=bytes(head), tail=bytes(tail))
+
+
+def _slots(state: State, wanted: tuple[ErasedSlot, ...]) -> Trial:
+    what = f"the keys of {_count(len(wanted), 'erased slot')}, through the root in force"
+    readable = []
+    for entry in wanted:
+        slot = state.tree.slot(entry.slot)
+        if slot.generation == entry.generation and slot.state is not _nodes.State.ERASED:
+            readable.append(str(entry.slot))
+        elif slot.generation == entry.generation:
+            with contextlib.suppress(TamperedError):
+                state.tree.key(entry.slot).close()
+                readable.append(str(entry.slot))
+    if readable:
+        return Trial(what=what, answer="opened", detail=f"slots {', '.join(readable)} have a key")
+    return Trial(what=what, answer="refused", detail="none of them has a key in the tree")
+
+
+def _older_roots(state: State) -> Trial:
+    """Try the root in force on the root nodes of older epochs that the logs still hold."""
+    tried = opened = 0
+
+    def attempt(held: HeldRoot) -> None:
+        nonlocal tried, opened
+        for start, commits in _older(state):
+            for epoch in commits:
+                log = LogReader(state.folder, start, state.roots.vault)
+                commit, _, _ = log.find(epoch)
+                if commit is None:
+                    log.close()
+                    continue
+                tried += 1
+                with contextlib.suppress(TamperedError):
+                    Tree(log, commit, held.key).close()
+                    opened += 1
+
+    state.roots.open(attempt)
+    what = "the root in force, on older generations of the key tree that its log still holds"
+    if opened:
+        return Trial(what=what, answer="opened", detail=f"{opened} of {tried} opened")
+    return Trial(what=what, answer="refused" if tried else "not tried", detail=f"{tried} tried, none opened" if tried else "the log holds none")
+
+
+def _older(state: State) -> Iterator[tuple[int, list[int]]]:
+    """List, log by log, the newest of the epochs before the one in force."""
+    for start in log_epochs(state.folder):
+        epochs: list[int] = []
+        with LogReader(state.folder, start, state.roots.vault) as log:
+            _, commit, _ = log.find(state.epoch)
+            while commit is not None and len(epochs) < _OLDER:
+                if commit.epoch < state.epoch:
+                    epochs.append(commit.epoch)
+                commit = log.trailer(commit.previous) if commit.previous else None
+        yield start, epochs
+
+
+def _containers(session: Session, state: State, wanted: tuple[ErasedSlot, ...], kept: tuple[_Piece, ...]) -> Trial:
+    """Try every key at hand on ciphertext from before, and on containers that could not be unlinked."""
+    what = "containers of what was erased, with the keys of live slots"
+    pieces = list(kept)
+    with contextlib.suppress(LifesealError, OSError), DiskSource(session.folder) as source:
+        ids = object_ids(session.folder)
+        for entry in wanted:
+            left = [found for found in ids if found.startswith(group_of(entry.slot, entry.generation))]
+            pieces += [_piece(source, entry, file_id) for file_id in left[:_CONTAINERS]]
+    if not pieces:
+        return Trial(what=what, answer="not tried", detail="they were unlinked, and this process kept none from before")
+    keys = opened = 0
+    for number, slot in state.tree.slots():
+        if slot.state is _nodes.State.LIVE:
+            keys += 1
+            opened += sum(_opens(session.folder, session.id, piece, state.tree.key(number)) for piece in pieces)
+            if keys == _LIVE:
+                break
+    detail = f"{_count(len(pieces), 'container')} under {_count(keys, 'key')}"
+    return Trial(what=what, answer="opened" if opened else "refused" if keys else "not tried", detail=detail)
+
+
+def _opens(folder: Path, vault: bytes, piece: _Piece, key: Secret) -> bool:
+    place = Place(folder=folder, vault=vault, slot=piece.slot, generation=piece.generation, name="")
+    with key:
+        for role in (DATA, INDEX):
+            with contextlib.suppress(TamperedError), file_key(key, piece.file_id) as secret:
+                RangeReader(piece, secret, place.context(piece.file_id, role), where="container")
+                return True
+    return False
+
+
+def _holder(state: State, sample: Sample | None) -> Trial:
+    """Ask the root holder for the root from before."""
+    try:
+        answer, detail = _asked(state, sample)
+    except StoreError as error:
+        answer, detail = "not tried", str(error)
+    return Trial(what=f"the root from before, asked of its holder ({state.roots.holder.kind})", answer=answer, detail=detail)
+
+
+def _asked(state: State, sample: Sample | None) -> tuple[Answer, str]:
+    if state.roots.cell is not None:
+        return "refused", f"it holds one root, that of epoch {state.epoch}"
+    listed = state.roots.wrapper.versions(state.roots.vault)
+    if listed is None:
+        return "not tried", "it keeps no versions; a copy of the old wrapped root would still open"
+    if left := state.roots.unsettled(state.epoch):
+        return "refused", f"versions that are not destroyed yet: {len(left)}"
+    if sample is None or sample.root is None:
+        return "refused", "it lists no older version; this process kept none to ask for"
+    return _unwrapped(state, *sample.root, epoch=sample.epoch, is_listed=any(found.name == sample.root[0] for found in listed))
+
+
+def _unwrapped(state: State, version: str, wrapped: bytes, *, epoch: int, is_listed: bool) -> tuple[Answer, str]:
+    """Ask a wrapper to open what it wrapped for an older epoch."""
+    try:
+        state.roots.wrapper.unwrap(version, wrapped, root_context(state.roots.vault, epoch)).close()
+    except DestroyedError:
+        return "refused", f"asked for the version of epoch {epoch}: it is destroyed"
+    except StoreError as error:
+        return ("not tried", str(error)) if is_listed else ("refused", f"asked for the version of epoch {epoch}: it knows none")
+    return "opened", f"it unwrapped the root of epoch {epoch}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
