@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifeseal import provenance
+from lifeseal._io import Raw, lines
 from lifeseal.errors import FormatError, LimitError, LockedError, TamperedError
 from lifeseal.provenance import Manifest, Records, _formats, _leaves, _lines, _recording
-from lifeseal.provenance._streams import Raw
 
 KEY = b"a key for the leaves"
 
@@ -221,7 +221,7 @@ def test_where_a_file_is_read_in_pieces_makes_no_difference(content, piece):
             self.at += piece
             return content[self.at - piece : self.at]
 
-    batches = list(_lines.lines(Slow(), "w", utf8=False))
+    batches = list(lines(Slow(), "w", utf8=False))
     assert [record for records, _ in batches for record in records] == content.split(b"\n")[: None if content[-1:] not in {b"\n", b""} else -1]
     for records, offset in batches:
         assert content[offset:].startswith(records[0])

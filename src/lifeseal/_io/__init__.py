@@ -19,6 +19,7 @@ from lifeseal._io._hashing import (
     read_through,
     read_whole,
 )
+from lifeseal._io._lines import MAX_RECORD, Batch, lines
 from lifeseal._io._links import LinkKind
 from lifeseal._io._litter import sweep
 from lifeseal._io._memory import Secret, allow_unlocked_memory, refuse_beyond_memory
@@ -27,17 +28,24 @@ from lifeseal._io._progress import Progress, ProgressCallback
 from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
 from lifeseal._io._room import refuse_beyond_free
 from lifeseal._io._source import WRITTEN, DiskReader, DiskSource, Reader, Source, checked_name, stamped_size
+from lifeseal._io._streams import BLOCK, Raw, Stream, Take, View, Written
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, loads, parse_hex, take_out
+from lifeseal._io._tables import TABLES, Arrow, arrow, open_table
 from lifeseal._io._threads import Cancelled, Report, in_threads, undisturbed
 from lifeseal._io._toml import MAX_TOML, Table, load_toml
 
 __all__ = [
+    "BLOCK",
     "DIGEST_SIZES",
     "HASHES",
+    "MAX_RECORD",
     "MAX_TOML",
+    "TABLES",
     "TAKEN_OUT",
     "WRITTEN",
     "Appender",
+    "Arrow",
+    "Batch",
     "Buffer",
     "Cancelled",
     "DiskReader",
@@ -49,14 +57,20 @@ __all__ = [
     "Output",
     "Progress",
     "ProgressCallback",
+    "Raw",
     "Reader",
     "Record",
     "Report",
     "Secret",
     "Source",
     "StrPath",
+    "Stream",
     "Table",
+    "Take",
+    "View",
+    "Written",
     "allow_unlocked_memory",
+    "arrow",
     "available_cores",
     "canonical",
     "checked_name",
@@ -65,11 +79,13 @@ __all__ = [
     "hash_files",
     "in_batches",
     "in_threads",
+    "lines",
     "load_toml",
     "loads",
     "make_folder",
     "new_hasher",
     "open_regular",
+    "open_table",
     "parse_hex",
     "read_bounded",
     "read_through",

@@ -14,10 +14,8 @@ from typing import IO, BinaryIO, cast
 
 import attrs
 
-from lifeseal._io import Reader, Record, canonical, loads
+from lifeseal._io import MAX_RECORD, Batch, Reader, Record, View, canonical, loads
 from lifeseal.errors import FormatError, LimitError
-from lifeseal.provenance._lines import MAX_RECORD, Batch
-from lifeseal.provenance._streams import View
 
 ARRAYS = frozenset({"npz", "safetensors"})
 _BATCH_BYTES = 4 << 20

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn, Self
 
-from lifeseal._io import DiskSource, Reader, StrPath
+from lifeseal._io import Batch, DiskSource, Reader, StrPath
 from lifeseal.errors import DigestMismatchError, FormatError
 from lifeseal.principles import implements, note, refused
 from lifeseal.provenance._arrays import Uncut
@@ -16,7 +16,6 @@ from lifeseal.provenance._entries import FileRecords, RecordedFile
 from lifeseal.provenance._formats import by_number, cut, has_places
 from lifeseal.provenance._keys import LeafKey, Leaves, leaves_for
 from lifeseal.provenance._leaves import SIZE, LeafFile, open_leaves
-from lifeseal.provenance._lines import Batch
 from lifeseal.provenance._manifest import Manifest
 from lifeseal.provenance._tree import CHUNK
 

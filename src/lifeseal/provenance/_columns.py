@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lifeseal._io import DiskSource, StrPath
+from lifeseal._io import Arrow, DiskSource, StrPath, arrow, open_table
 from lifeseal.errors import DigestMismatchError, FormatError
 from lifeseal.principles import implements, note, refused
 from lifeseal.provenance._checked import alike
@@ -12,8 +12,7 @@ from lifeseal.provenance._formats import is_table
 from lifeseal.provenance._keys import LeafKey, Leaves, leaves_for
 from lifeseal.provenance._leaves import LeafFile, open_leaves
 from lifeseal.provenance._manifest import Manifest
-from lifeseal.provenance._rows import Arrow, RowEncoder, arrow
-from lifeseal.provenance._tables import open_table
+from lifeseal.provenance._rows import RowEncoder
 
 _LIMITS = "It compares rows with what was recorded; it cannot tell whether they were good, and other files are not looked at."
 

@@ -3,15 +3,14 @@
 
 from collections.abc import Iterator, Mapping
 
-from lifeseal._io import Reader
+from lifeseal._io import TABLES, Batch, Raw, Reader, Take, lines, open_table
 from lifeseal.errors import FormatError
 from lifeseal.provenance._arrays import ARRAYS, array_rows
 from lifeseal.provenance._entries import Column
-from lifeseal.provenance._lines import Batch, csv_records, lines
+from lifeseal.provenance._lines import csv_records
 from lifeseal.provenance._rows import RowEncoder
 from lifeseal.provenance._samples import samples
-from lifeseal.provenance._streams import Raw, Take, decompressed
-from lifeseal.provenance._tables import TABLES, open_table
+from lifeseal.provenance._streams import decompressed
 
 _TEXT = frozenset({"jsonl", "text", "csv", "lines"})
 FORMATS = _TEXT | TABLES | ARRAYS | {"tar"}

@@ -1,58 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text cut into records: a line's raw bytes, without the line feed that ends it."""
+"""Lines joined to the rows of a table, and where records start."""
 
-import codecs
 from collections.abc import Iterator
-from typing import TypeAlias
 
+from lifeseal._io import MAX_RECORD, Batch
 from lifeseal.errors import FormatError, LimitError
-from lifeseal.provenance._streams import BLOCK, Stream
 from lifeseal.provenance._tree import CHUNK
-
-Batch: TypeAlias = tuple[list[bytes], int | None]  # records, and where the first starts, if they follow one another in the file
-
-MAX_RECORD = 64 << 20
-
-
-def lines(stream: Stream, where: str, *, utf8: bool, start: int = 0, number: int = 0) -> Iterator[Batch]:
-    """Cut at each line feed; what follows the last one is a record if it is not empty.
-
-    Args:
-        stream: The text.
-        where: Name for error messages.
-        utf8: Refuse what is not UTF-8.
-        start: Offset of the stream's first byte.
-        number: Number of its first record, for error messages.
-
-    Yields:
-        Lines in order, and the offset of the first of them.
-
-    Raises:
-        FormatError: It is not UTF-8.
-        LimitError: A line is longer than 64 MiB.
-    """
-    check = _Utf8(where) if utf8 else None
-    pieces: list[bytes] = []
-    held, count, at = 0, number, start
-    while block := stream.read(BLOCK):
-        if check is not None:
-            check.take(block, count)
-        found = block.split(b"\n")
-        pieces.append(found[0])
-        held += len(found[0])
-        if held > MAX_RECORD:
-            raise LimitError(f"{where}, record {count}", limit=MAX_RECORD, seen=held)
-        at += len(block)
-        if len(found) > 1:
-            found[0] = b"".join(pieces)
-            last = found.pop()
-            yield found, start
-            count += len(found)
-            pieces, held, start = [last], len(last), at - len(last)
-    if check is not None:
-        check.take(b"", count, final=True)
-    if last := b"".join(pieces):
-        yield [last], start
 
 
 def csv_records(batches: Iterator[Batch], where: str) -> Iterator[Batch]:
@@ -115,19 +68,3 @@ def chunk_offsets(batch: Batch, room: int) -> list[int]:
         done = place
         found.append(at)
     return found
-
-
-class _Utf8:
-    """Refuses text that is not UTF-8, a piece at a time."""
-
-    def __init__(self, where: str) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
-        self._where = where
-
-    def take(self, data: bytes, count: int, *, final: bool = False) -> None:
-        try:
-            self._decode(data, final)
-        except UnicodeDecodeError as error:
-            place = max(error.start - len(error.object) + len(data), 0)
-            record = count + data.count(b"\n", 0, place)
-            raise FormatError(f"{self._where}, record {record}", "not UTF-8; a file of another encoding can be recorded as format 'lines'") from None

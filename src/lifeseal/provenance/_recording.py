@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from lifeseal._io import DiskSource, Progress, ProgressCallback
+from lifeseal._io import BLOCK, DiskSource, Progress, ProgressCallback, Raw
 from lifeseal.errors import FormatError
 from lifeseal.provenance._arrays import Uncut
 from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
@@ -19,7 +19,6 @@ from lifeseal.provenance._formats import cut, is_plain_lines
 from lifeseal.provenance._keys import LeafKey, leaves_of
 from lifeseal.provenance._leaves import SIZE, LeafFile, LeafWriter, index_entry, leaves_name, split
 from lifeseal.provenance._lines import chunk_offsets
-from lifeseal.provenance._streams import BLOCK, Raw
 from lifeseal.provenance._tree import CHUNK, RootBuilder
 
 if TYPE_CHECKING:

@@ -6,14 +6,10 @@ The encoding is on the page about dataset manifests. Everything is done by colum
 
 import hashlib
 from itertools import pairwise
-from typing import Any, TypeAlias
 
-from lifeseal._io import canonical, require
+from lifeseal._io import MAX_RECORD, Arrow, arrow, canonical
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.provenance._entries import Column
-from lifeseal.provenance._lines import MAX_RECORD
-
-Arrow: TypeAlias = Any  # an array, type or table of pyarrow, which has no types of its own for mypy
 
 _NULL, _VALUE = b"\0", b"\1"
 _WIDTHS = {8: 1, 16: 2, 32: 4, 64: 8, 128: 16, 256: 32}
@@ -32,12 +28,6 @@ _PLAIN = frozenset(
 )
 _MAX_DEPTH = 32
 _NARROWEST = 128  # bits of a decimal as it is encoded
-
-
-def arrow() -> Any:  # noqa: ANN401 - a module
-    """Import pyarrow, with its functions."""
-    require("pyarrow.compute", extra="parquet")
-    return require("pyarrow", extra="parquet")
 
 
 def type_text(kind: Arrow, where: str) -> str:

@@ -6,9 +6,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
+from lifeseal._io import BLOCK, MAX_RECORD, Batch, Stream
 from lifeseal.errors import FormatError, LimitError
-from lifeseal.provenance._lines import MAX_RECORD, Batch
-from lifeseal.provenance._streams import BLOCK, Stream
 
 _PART = struct.Struct("<IQ")
 _HEADERS = 2 << 20  # bytes of headers before one member

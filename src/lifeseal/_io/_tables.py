@@ -3,16 +3,24 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-from lifeseal._io import Reader, require
+from lifeseal._io._extras import require
+from lifeseal._io._source import Reader
+from lifeseal._io._streams import View
 from lifeseal.errors import FormatError
-from lifeseal.provenance._rows import Arrow, arrow
-from lifeseal.provenance._streams import View
+
+Arrow: TypeAlias = Any  # an array, type or table of pyarrow, which has no types of its own for mypy
 
 TABLES = frozenset({"parquet", "arrow"})
 _ROWS = 8192
 _BYTES = 16 << 20  # of a batch, as the file states them
+
+
+def arrow() -> Any:  # noqa: ANN401 - a module
+    """Import pyarrow, with its functions."""
+    require("pyarrow.compute", extra="parquet")
+    return require("pyarrow", extra="parquet")
 
 
 class Table:
