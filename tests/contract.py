@@ -55,6 +55,18 @@ erasure.Trials.settle(self) -> tuple
 erasure.Vault.info(self) -> VaultInfo
 erasure.Vault.verify(self, *, progress=None) -> VaultCheck
 erasure.Vault.compact(self) -> Compaction
+erasure.Subjects.create_many(self, subjects) -> int
+erasure.Subjects.seal(self, subject, record) -> bytes
+erasure.Subjects.seal_many(self, records) -> Iterator
+erasure.Subjects.unseal(self, sealed) -> bytes
+erasure.Subjects.unseal_many(self, sealed, *, erased="skip") -> Iterator
+erasure.Subjects.seal_file(self, source, out, *, id_field, clear=()) -> SealedFile
+erasure.Subjects.unseal_file(self, source, out, *, erased="skip", id_field=None) -> UnsealedFile
+erasure.Subjects.erase(self, subjects) -> Erasure
+erasure.Subjects.slots(self, subjects) -> tuple
+erasure.Subjects.pseudonym(self, subject) -> str
+erasure.Subjects.leaf_keys(self, subject_of) -> Callable
+erasure.json_field(name) -> Callable
 erasure.check_structure(path) -> VaultCheck
 erasure.allow_unlocked_memory()
 loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None) -> dict
@@ -77,5 +89,4 @@ WAITING = {}
 WAITING_WHOLE = (
     "attestation.MldsaSigner",
     "erasure.Vault.rehome",
-    "erasure.Vault.subjects",
 )

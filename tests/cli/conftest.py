@@ -67,6 +67,7 @@ def made(tmp_path_factory, hub):
     (home / "lines").mkdir()
     (home / "lines" / "a.txt").write_text("one\ntwo\n")
     (home / "line").write_text("two\n")
+    (home / "people.jsonl").write_text('{"who": "ann"}\n{"who": "bob"}\n')
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")
     dispose = ("dispose", "old", *vault, "--trigger", "decommission", "--custodian", "records", "--yes", "--key", home / "k.key")
     text = ("--reason", "r", "--owner", "o", "--expires", "2999-12-31T23:59:59Z", "--risk", "R-1")
@@ -82,6 +83,7 @@ def made(tmp_path_factory, hub):
         ("vault", "seal", home / "line", "--name", "held", *vault),
         ("vault", "hold", "held", *vault, "--reason", "case 6"),
         (*dispose, "--out", home / "old.cert"),
+        ("vault", "subjects", "seal", "--id-field", "who", home / "people.jsonl", home / "people.sealed.jsonl", *vault),
         ("waiver", "new", "--covers", "sha256:" + "a" * 64, "--allow", "unsigned", *text, "--out", home / "w.json"),
         ("withdraw", "new", "--list", "acme", "--expires", "2999-12-31T23:59:59Z", "--out", home / "l.json"),
         ("withdraw", "sign", home / "l.json", "--key", home / "k.key", "--out", home / "l.sig"),

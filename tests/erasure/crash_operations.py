@@ -47,6 +47,58 @@ def _compact(folder: Path, holder: Holder) -> None:
         vault.compact()
 
 
+PEOPLE = b"".join(b'{"who":"%s","n":%d}\n' % (person, number) for number, person in enumerate([b"ann", b"bob", b"ann"]))
+
+
+def _prepare_people(folder: Path, holder: Holder) -> None:
+    (folder / "plain.jsonl").write_bytes(PEOPLE)
+    (folder / "plain").write_bytes(PLAIN)
+    with Vault.create(folder / "vault", root=holder(folder)) as vault:
+        vault.subjects.seal_file(folder / "plain.jsonl", folder / "sealed.jsonl", id_field="who")
+
+
+def _seal_people(folder: Path, holder: Holder) -> None:
+    (folder / "more.jsonl").write_bytes(PEOPLE.replace(b"bob", b"eve"))
+    with _open(folder, holder) as vault:
+        vault.subjects.seal_file(folder / "more.jsonl", folder / "new.jsonl", id_field="who")
+
+
+def _erase_people(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.subjects.erase(["bob"])
+
+
+def _people(vault: Vault, sealed: Path) -> bytes | None:
+    """Read a sealed file, each record of the erased as a line of its own; None if there is no file."""
+    if not sealed.exists():
+        return None
+    found = vault.subjects.unseal_many(sealed.read_bytes().splitlines(), erased="mark")
+    return b"".join((b"-" if line is None else line) + b"\n" for line in found)
+
+
+def _check_people(folder: Path, acknowledged: bool, *, holder: Holder, erased: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    with _open(folder, holder) as vault:
+        old, new = _people(vault, folder / "sealed.jsonl"), _people(vault, folder / "new.jsonl")
+        counts = vault.info().subjects, vault.info().forgotten
+        vault.verify()
+    lines = PEOPLE.splitlines(keepends=True)
+    without = b"".join([lines[0], b"-\n", lines[2]])
+    before, after = (PEOPLE, None), (without, None) if erased else (PEOPLE, PEOPLE.replace(b"bob", b"eve"))
+    if (old, new) != after and (acknowledged or (old, new) != before):
+        return f"{'acknowledged and lost: ' if acknowledged else ''}the records are {old!r}, {new!r}"
+    return None if counts in {(2, 0), (1, 1) if erased else (3, 0)} else f"the vault counts {counts}"
+
+
+def _for_people(name: str, act: Callable[[Path, Holder], None], *, erased: bool) -> Operation:
+    return Operation(
+        name=name,
+        prepare=functools.partial(_prepare_people, holder=_file),
+        run=functools.partial(act, holder=_file),
+        check=functools.partial(_check_people, holder=_file, erased=erased),
+        next_write=functools.partial(_next_write, holder=_file),
+    )
+
+
 def _state(vault: Vault, name: str) -> str:
     try:
         with vault.asset(name) as asset, asset.open("plain") as reader:
@@ -96,4 +148,6 @@ OPERATIONS = (
     _for_vaults("vault-erase", _erase, (ERASED, ABSENT), _file),
     _for_vaults("vault-compact", _compact, (LIVE, ABSENT), _file),
     _for_vaults("vault-erase-passphrase", _erase, (ERASED, ABSENT), _passphrase),
+    _for_people("vault-subjects-seal", _seal_people, erased=False),
+    _for_people("vault-subjects-erase", _erase_people, erased=True),
 )

@@ -5,7 +5,7 @@ import attrs
 import pytest
 
 from erasure.conftest import in_memory
-from lifeseal.erasure import _map
+from lifeseal.erasure import _map, _pages
 from lifeseal.erasure._change import found_vault, load
 from lifeseal.erasure._layout import DESCRIPTION, OBJECTS, describe
 from lifeseal.erasure._map import DIRECTORY, Kind, Mapped, NameMap
@@ -69,7 +69,7 @@ def test_thousands_of_names_are_found_and_no_page_is_larger_than_its_bound(place
         assert len(list(state.names.records())) == 6000
         pages = [slot for slot, found in list(state.tree.slots()) if found.state is State.PAGE and slot != DIRECTORY]
         assert len(pages) > 8
-        assert all(len(state.tree.page(slot)) <= _map.PAGE_LIMIT + 4096 for slot in pages)
+        assert all(len(state.tree.page(slot)) <= _pages.PAGE_LIMIT + 4096 for slot in pages)
         assert state.tree.head.next_page == min(pages)
 
 
@@ -101,7 +101,7 @@ def test_fingerprints_of_names_differ_between_vaults(place):
 
 
 def test_a_map_that_would_need_more_pages_than_the_directory_names_is_refused(place, monkeypatch):
-    monkeypatch.setattr(_map, "MAX_DEPTH", 2)
+    monkeypatch.setattr(_pages, "MAX_DEPTH", 2)
     with pytest.raises(LimitError, match="map: 5 pages, more than the limit of 4"):
         place.put(*((f"name {number}", number) for number in range(6000)))
     place.put(*((f"name {number}", number) for number in range(1000)))
@@ -110,9 +110,9 @@ def test_a_map_that_would_need_more_pages_than_the_directory_names_is_refused(pl
 def test_the_largest_directory_fits_into_a_page():
     from lifeseal.erasure._log import MAX_PAGE
 
-    assert _map.PEPPER + 1 + (4 << _map.MAX_DEPTH) <= MAX_PAGE
+    assert _pages.PEPPER + 1 + (4 << _pages.MAX_DEPTH) <= MAX_PAGE
     # Records of 40 bytes in pages three quarters full: names of that many assets.
-    assert (1 << _map.MAX_DEPTH) * _map.PAGE_LIMIT * 3 // 4 // 300 > 16_000_000
+    assert (1 << _pages.MAX_DEPTH) * _pages.PAGE_LIMIT * 3 // 4 // 300 > 16_000_000
 
 
 @pytest.mark.parametrize(
@@ -122,19 +122,19 @@ def test_the_largest_directory_fits_into_a_page():
 )
 def test_a_page_of_another_form_is_refused(bad):
     with pytest.raises(TamperedError, match="no page of this version"):
-        _map._Page.from_bytes(bad, where="p")
-    assert _map._Page.from_bytes(_map._Page(depth=3, records={}).to_bytes(), where="p").depth == 3
+        _pages.parse_page(bad, _map.NamePage, where="p")
+    assert _pages.parse_page(_pages.page_bytes(_map.NamePage(depth=3)), _map.NamePage, where="p").depth == 3
 
 
 @pytest.mark.parametrize("bad", [b"", bytes(33), bytes(32) + bytes([1]) + bytes(4), bytes(32) + bytes([99]) + bytes(400)])
 def test_a_directory_of_another_form_is_refused(bad):
     with pytest.raises(TamperedError, match="no directory of this version"):
-        _map._parse_directory(bytearray(bad), where="d")
+        _pages.parse_directory(bytearray(bad), where="d")
 
 
 def test_a_page_reads_back_as_it_was_written():
     with NameMap(None) as names:
         records = {r.tag: r for r in (record(names, name, slot) for slot, name in enumerate("abc"))}
-        page = _map._Page(depth=2, records=records)
-        assert attrs.asdict(_map._Page.from_bytes(page.to_bytes(), where="p")) == attrs.asdict(page)
-        assert len(page.to_bytes()) % 4096 == 0
+        page = _map.NamePage(depth=2, records=records)
+        assert attrs.asdict(_pages.parse_page(_pages.page_bytes(page), _map.NamePage, where="p")) == attrs.asdict(page)
+        assert len(_pages.page_bytes(page)) % 4096 == 0

@@ -55,7 +55,8 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "data": ("record", "verify", "diff", "prove", "check-proof", "export", "trace"),
-    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release"),
+    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release", "subjects"),
+    "vault-subjects": ("seal", "unseal"),
     "certificate": ("verify",),
     "waiver": ("new", "sign"),
     "withdraw": ("new", "add", "sign"),
@@ -209,7 +210,12 @@ def _words(arguments: Sequence[str]) -> str:
     words = [word for word in arguments if not word.startswith("-")]
     if not words or words[0] not in _COMMANDS:
         return "lifeseal"
-    return "-".join(words[:2] if words[1:] and words[1] in _SUBCOMMANDS.get(words[0], ()) else words[:1])
+    named = words[0]
+    for word in words[1:3]:
+        if word not in _SUBCOMMANDS.get(named, ()):
+            break
+        named += f"-{word}"
+    return named
 
 
 def _sentence(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import click
 from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted
 from lifeseal.cli._roots import root_options
+from lifeseal.cli._subjects import subjects
 
 if TYPE_CHECKING:
     from lifeseal.erasure import RootHolder
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 @click.group()
 def vault() -> None:
     """Keep models and data encrypted under a key that can be destroyed."""
+
+
+vault.add_command(subjects)
 
 
 @vault.command(
@@ -141,6 +145,8 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         "backing_up": found.backing_up,
         "live": found.live,
         "erased": found.erased,
+        "subjects": found.subjects,
+        "forgotten": found.forgotten,
         "log_bytes": found.log_size,
         "pending": list(found.pending),
     }
@@ -148,6 +154,7 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         f"vault      {found.vault}",
         f"epoch      {found.epoch}",
         f"assets     {found.live} live, {found.erased} erased",
+        *((f"people     {found.subjects} live, {found.forgotten} erased",) if found.subjects or found.forgotten else ()),
         f"node log   {counted(found.log_size, 'byte')}",
         f"root       {found.holder}",
         f"assurance  {found.assurance}",

@@ -14,9 +14,11 @@ with Vault.create("vault/", root=FileRoot("/safe/vault.root")) as vault:
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._check import check_structure
 from lifeseal.erasure._file_root import FileRoot
+from lifeseal.erasure._files import SealedFile, UnsealedFile, json_field
 from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Strength, Wrapper
 from lifeseal.erasure._holds import Holds
 from lifeseal.erasure._passphrase import PassphraseRoot
+from lifeseal.erasure._subjects import Subjects
 from lifeseal.erasure._trials import Sample, Trial, Trials
 from lifeseal.erasure._unlocked import allow_unlocked_memory
 from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
@@ -38,13 +40,17 @@ __all__ = [
     "RootHolder",
     "Sample",
     "SealedAsset",
+    "SealedFile",
     "Strength",
+    "Subjects",
     "Trial",
     "Trials",
+    "UnsealedFile",
     "Vault",
     "VaultCheck",
     "VaultInfo",
     "Wrapper",
     "allow_unlocked_memory",
     "check_structure",
+    "json_field",
 ]

@@ -15,6 +15,7 @@ from lifeseal.erasure._leftovers import clear, free_epoch
 from lifeseal.erasure._log import Batch, Commit, LogReader, done_note
 from lifeseal.erasure._map import NameMap
 from lifeseal.erasure._nodes import Head
+from lifeseal.erasure._people import PeopleMap
 from lifeseal.erasure._roots import Roots
 from lifeseal.erasure._tree import Edit, Tree, write_tree
 from lifeseal.errors import CredentialError, FormatError, LifesealError, PendingError, RolledBackError, StoreError, TamperedError
@@ -29,6 +30,7 @@ class State:
         self.tree = tree
         self.mark = mark
         self._names: NameMap | None = None
+        self._people: PeopleMap | None = None
 
     @property
     def folder(self) -> Path:
@@ -47,11 +49,19 @@ class State:
             self._names = NameMap(self.tree)
         return self._names
 
+    @property
+    def people(self) -> PeopleMap:
+        """The map from people to slots; read when it is first asked for."""
+        if self._people is None:
+            self._people = PeopleMap(self.tree)
+        return self._people
+
     def forget_names(self) -> None:
-        """Drop the map, with what was staged in it; it is read again when it is asked for."""
-        if self._names is not None:
-            self._names.close()
-            self._names = None
+        """Drop the maps, with what was staged in them; they are read again when they are asked for."""
+        for opened in (self._names, self._people):
+            if opened is not None:
+                opened.close()
+        self._names = self._people = None
 
     def close(self) -> None:
         """Zero what is in memory; twice is no error."""

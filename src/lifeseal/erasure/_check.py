@@ -67,13 +67,16 @@ def check_vault(state: State, hand_out: Callable[[Asset], SealedAsset], *, progr
     folder, tree = state.folder, state.tree
     batches = sum(1 for _ in tree.log.batches())
     slots = {number: slot for number, slot in tree.slots() if slot.state in {SlotState.LIVE, SlotState.PAGE}}
-    if sum(slot.state is SlotState.LIVE for slot in slots.values()) != tree.head.live or DIRECTORY not in slots:
+    live = {(number, slot.generation) for number, slot in slots.items() if slot.state is SlotState.LIVE}
+    if len(live) != tree.head.live + tree.head.subjects or DIRECTORY not in slots:
         raise TamperedError(f"{tree.log.where}: the root node counts otherwise than its slots")
     for number, slot in slots.items():
         if slot.state is SlotState.PAGE:
             tree.page(number)
     assets = [Asset.from_mapped(found, where=str(folder)) for found in state.names.records() if found.kind is Kind.ASSET]
-    if {(asset.slot, asset.generation) for asset in assets} != {(n, s.generation) for n, s in slots.items() if s.state is SlotState.LIVE}:
+    people = [(place.slot, place.generation) for place in state.people.places()] if tree.head.people else []
+    known = {(asset.slot, asset.generation) for asset in assets}
+    if len(people) != tree.head.subjects or known.union(people) != live:
         raise TamperedError(f"{tree.log.where}: the map names other slots than the tree holds")
     total = sum(asset.size for asset in assets)
     containers = size = 0
@@ -87,7 +90,6 @@ def check_vault(state: State, hand_out: Callable[[Asset], SealedAsset], *, progr
                 if progress is not None:
                     progress(Progress(phase="verifying", done=size, total=max(total, size)))
             containers += len(names) + 1
-    known = {(asset.slot, asset.generation) for asset in assets}
     stray = [file_id for file_id in object_ids(folder) if owner_of(file_id) not in known]
     note(containers=containers, stray=len(stray))
     return VaultCheck(vault=state.roots.vault.hex(), epoch=tree.epoch, batches=batches, slots=len(slots), containers=containers, size=size)

@@ -58,6 +58,9 @@ class Head:
         reserved: Slot of a seal that has not ended, plus 1; 0 for none.
         live: Slots of live assets.
         erased: Slots of erased ones.
+        people: Slot of the directory of the people; 0 while there is none.
+        subjects: Slots of people.
+        forgotten: Slots of people who were erased.
     """
 
     next_slot: int = 0
@@ -65,6 +68,9 @@ class Head:
     reserved: int = 0
     live: int = 0
     erased: int = 0
+    people: int = 0
+    subjects: int = 0
+    forgotten: int = 0
 
     def put(self, view: memoryview) -> None:
         """Write it over the end of the root node."""
@@ -74,8 +80,9 @@ class Head:
     def take(cls, view: memoryview, *, where: str) -> "Head":
         """Read it."""
         numbers = [int.from_bytes(view[place : place + 8], "big") for place in range(0, HEAD_SIZE, 8)]
-        head = cls(**dict(zip(attrs.fields_dict(cls), numbers, strict=False)))
-        if any(numbers[5:]) or not head.next_slot <= head.next_page <= CAPACITY or head.reserved > head.next_slot:
+        head = cls(**dict(zip(attrs.fields_dict(cls), numbers, strict=True)))
+        whole = head.next_slot <= head.next_page <= CAPACITY and head.reserved <= head.next_slot
+        if not whole or not (head.people == 0 or head.next_page <= head.people < CAPACITY):
             raise TamperedError(f"{where}: the head of the root node contradicts itself")
         return head
 

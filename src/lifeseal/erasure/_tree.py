@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The key tree: three levels of nodes, each encrypted under a key that lies in its parent; only the root's key lies elsewhere."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 from typing import Self
 
@@ -102,6 +102,33 @@ class Tree:
             if not has_key(entry):
                 raise TamperedError(f"{self.log.where}: slot {number} has no key")
             return Secret.copy_of(entry[:KEY_SIZE])
+
+    def visit(self, numbers: Iterable[int]) -> Iterator[tuple[int, memoryview]]:
+        """Walk some slots, decrypting each node once.
+
+        Args:
+            numbers: Slots, sorted.
+
+        Yields:
+            Each slot and its entry, valid until the next step, if nothing else is asked of the tree meanwhile; zeros where there is none.
+
+        Raises:
+            TamperedError: A node does not open.
+            OSError: It cannot be read.
+        """
+        at: tuple[int, int] | None = None
+        above = there = False
+        try:
+            for number in numbers:
+                one, two, three = path_of(number)
+                if at is None or at[0] != one:
+                    above = number < CAPACITY and self._load(1, one, _entry_of(self._arena.node(0), one))
+                if at != (one, two):
+                    there = above and self._load(2, one << 8 | two, _entry_of(self._arena.node(1), two))
+                at = one, two
+                yield number, _entry_of(self._arena.node(2), three) if there else memoryview(bytes(ENTRY))
+        finally:
+            self._arena.wipe(1, 2)
 
     def page(self, number: int) -> bytearray:
         """Decrypt the page of a slot.

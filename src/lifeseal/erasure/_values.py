@@ -59,6 +59,7 @@ class Erasure:
         not_removed: What the disk would not let go of, as names in the vault folder: containers of no live slot (``objects/…``) and old
             logs (``log-…``), unreadable without their keys; ``objects`` alone where the containers could not be listed.
         pending: Key versions that the root holder will destroy, but has not yet: until then the erasure is not final.
+        pseudonyms: For people, in the order given: what may stand for each in a document (see `Subjects.pseudonym`).
     """
 
     vault: str
@@ -68,6 +69,7 @@ class Erasure:
     time: str
     not_removed: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    pseudonyms: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +85,8 @@ class VaultInfo:
         backing_up: What backing it up means.
         live: Live assets.
         erased: Erased ones.
+        subjects: People whose records it can open.
+        forgotten: People who were erased.
         log_size: Bytes of the node log; `Vault.compact` makes it small.
         pending: What may still open an older root, and with it what was erased since: key versions that the holder has not destroyed yet.
     """
@@ -95,6 +99,8 @@ class VaultInfo:
     backing_up: str
     live: int
     erased: int
+    subjects: int
+    forgotten: int
     log_size: int
     pending: tuple[str, ...]
 

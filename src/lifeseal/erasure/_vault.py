@@ -10,27 +10,28 @@ from typing import Self
 import attrs
 
 from lifeseal._io import DiskSource, ProgressCallback, StrPath, make_folder, remove, replace
-from lifeseal.erasure import _nodes
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._change import after_commit, found_vault, load
 from lifeseal.erasure._check import check_vault
 from lifeseal.erasure._compact import compact
+from lifeseal.erasure._erase import destroy
 from lifeseal.erasure._holders import RootHolder
 from lifeseal.erasure._holds import Holds, refuse_held
 from lifeseal.erasure._layout import DESCRIPTION, ID_SIZE, LOCK, OBJECTS, describe, log_name
-from lifeseal.erasure._leftovers import free_epoch
+from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._places import refuse_overlap, refuse_root_inside
-from lifeseal.erasure._records import Asset, grave_of, info_of
+from lifeseal.erasure._records import grave_of, info_of
 from lifeseal.erasure._roots import Roots
 from lifeseal.erasure._seal import unlink_plaintext
 from lifeseal.erasure._sealing import seal_into
 from lifeseal.erasure._session import Session
+from lifeseal.erasure._subjects import Subjects
 from lifeseal.erasure._tree import Edit
 from lifeseal.erasure._trials import Trials
 from lifeseal.erasure._unseal import write_plaintext
 from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
-from lifeseal.errors import LifesealError, RolledBackError, StoreError
-from lifeseal.principles import announce, implements, note, now
+from lifeseal.errors import LifesealError, RolledBackError
+from lifeseal.principles import implements, note
 
 _MAX_NAME = 255
 
@@ -145,6 +146,11 @@ class Vault:
     def trials(self) -> Trials:
         """Attempts to open what was erased."""
         return Trials(self._session)
+
+    @property
+    def subjects(self) -> Subjects:
+        """Records of single people, each under a key of that person's own."""
+        return Subjects(self._session)
 
     @implements(
         "5.4",
@@ -281,30 +287,15 @@ class Vault:
         with session.writing() as state:
             found = [session.find_live(state, name) for name in wanted]
             refuse_held(found, where=str(session.folder))
-            before, epoch = state.epoch, free_epoch(session.folder, state.epoch)
-            erased = tuple(ErasedSlot(slot=asset.slot, generation=asset.generation) for asset in found)
-            facts = {"slots": tuple(f"{entry.slot}:{entry.generation}" for entry in erased), "assets": wanted}
-            announce("lifeseal.erasure.Vault.erase", ("uk-ai-cop:13.2", "uk-ai-cop:13.1"), vault=self.id, epoch=state.epoch, **facts)
-            note(vault=self.id, epoch=state.epoch, **facts)
-            for asset in found:
-                state.names.replace_later(grave_of(asset.to_mapped(state.names.tag(asset.name)), epoch))
-            head = state.tree.head
-            pages, head = state.names.edits(attrs.evolve(head, live=head.live - len(found), erased=head.erased + len(found)))
-            edits = [Edit(start=asset.slot, stop=asset.slot + 1, state=_nodes.State.ERASED) for asset in found]
-            outcome = session.commit(edits + pages, head, what="the keys are gone")
-            note(epoch_after=epoch)
-            with after_commit(f"{session.folder}: the keys are gone at epoch {epoch}"):
-                session.close_assets({asset.slot for asset in found})
-                self._check_erased(found)
-            return Erasure(
-                vault=self.id,
-                epoch_before=before,
-                epoch_after=epoch,
-                slots=erased,
-                time=now(),
-                not_removed=outcome.left,
-                pending=outcome.pending,
-            )
+            doomed = [ErasedSlot(slot=asset.slot, generation=asset.generation) for asset in found]
+
+            def stage(epoch: int) -> tuple[list[Edit], Head]:
+                for asset in found:
+                    state.names.replace_later(grave_of(asset.to_mapped(state.names.tag(asset.name)), epoch))
+                head = state.tree.head
+                return state.names.edits(attrs.evolve(head, live=head.live - len(found), erased=head.erased + len(found)))
+
+            return destroy(session, state, doomed, stage, by="lifeseal.erasure.Vault.erase", assets=wanted)
 
     @implements(evidences=["5.1"], limits="It lists what was sealed into this vault, not other copies.")
     def assets(self) -> tuple[AssetInfo, ...]:
@@ -352,6 +343,8 @@ class Vault:
                 backing_up=self._session.holder.backing_up,
                 live=state.tree.head.live,
                 erased=state.tree.head.erased,
+                subjects=state.tree.head.subjects,
+                forgotten=state.tree.head.forgotten,
                 log_size=state.tree.log.measure(),
                 pending=state.roots.unsettled(state.epoch),
             )
@@ -414,14 +407,6 @@ class Vault:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _check_erased(self, erased: list[Asset]) -> None:
-        """See that the keys are gone from the tree, which was read from the disk after the root was replaced."""
-        state = self._session.current()
-        for asset in erased:
-            slot = state.tree.slot(asset.slot)
-            if slot.state is not _nodes.State.ERASED or slot.generation != asset.generation:
-                raise StoreError(f"{self._session.folder}: asset {asset.name!r} is still live after it was erased")
 
 
 def _undo_create(folder: Path) -> None:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Destroying the keys of slots, all in one epoch: announced before, checked from the disk after."""
+
+from collections.abc import Callable, Sequence
+
+from lifeseal.erasure._change import State as VaultState
+from lifeseal.erasure._change import after_commit
+from lifeseal.erasure._leftovers import free_epoch
+from lifeseal.erasure._nodes import Head, State, get_slot, has_key
+from lifeseal.erasure._session import Session
+from lifeseal.erasure._tree import Edit
+from lifeseal.erasure._values import ErasedSlot, Erasure
+from lifeseal.errors import StoreError
+from lifeseal.principles import Fact, announce, note, now
+
+Stage = Callable[[int], tuple[list[Edit], Head]]
+
+
+def destroy(
+    session: Session,
+    state: VaultState,
+    doomed: Sequence[ErasedSlot],
+    stage: Stage,
+    *,
+    by: str,
+    pseudonyms: tuple[str, ...] = (),
+    **facts: Fact,
+) -> Erasure:
+    """Erase slots. Call it within `Session.writing`.
+
+    Args:
+        session: Of the vault.
+        state: In force.
+        doomed: Live slots.
+        stage: Given the epoch of the erasure, says what becomes of the map's pages, and the root node's head.
+        by: Full name of the primitive that is called.
+        pseudonyms: What stands for the people in documents.
+        facts: For the event, beside vault, epoch and slots; never a person's name.
+
+    Returns:
+        What was destroyed.
+
+    Raises:
+        StoreError: The keys are gone, and what follows failed; or they are not.
+    """
+    before, epoch = state.epoch, free_epoch(session.folder, state.epoch)
+    facts = {"slots": tuple(f"{entry.slot}:{entry.generation}" for entry in doomed), **facts}
+    announce(by, ("uk-ai-cop:13.2", "uk-ai-cop:13.1"), vault=session.id.hex(), epoch=before, **facts)
+    note(vault=session.id.hex(), epoch=before, **facts)
+    pages, head = stage(epoch)
+    edits = [Edit(start=entry.slot, stop=entry.slot + 1, state=State.ERASED) for entry in doomed]
+    outcome = session.commit(edits + pages, head, what="the keys are gone")
+    note(epoch_after=epoch)
+    with after_commit(f"{session.folder}: the keys are gone at epoch {epoch}"):
+        session.close_assets({entry.slot for entry in doomed})
+        _check(session, doomed)
+    return Erasure(
+        vault=session.id.hex(),
+        epoch_before=before,
+        epoch_after=epoch,
+        slots=tuple(doomed),
+        time=now(),
+        not_removed=outcome.left,
+        pending=outcome.pending,
+        pseudonyms=pseudonyms,
+    )
+
+
+def _check(session: Session, doomed: Sequence[ErasedSlot]) -> None:
+    """See that the keys are gone from the tree, which was read from the disk after the root was replaced."""
+    tree, generations = session.current().tree, {entry.slot: entry.generation for entry in doomed}
+    for number, entry in tree.visit(sorted(generations)):
+        slot = get_slot(entry, where=tree.log.where)
+        if slot.state is not State.ERASED or slot.generation != generations[number] or has_key(entry):
+            raise StoreError(f"{session.folder}: slot {number} is still live after it was erased")

@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records of single people, each under a key of that person's own, so that one person can be forgotten."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from lifeseal._io import StrPath
+from lifeseal.erasure._batches import create, in_batches, seal_batch
+from lifeseal.erasure._columns import Columns
+from lifeseal.erasure._erase import destroy
+from lifeseal.erasure._files import Form, Lines, SealedFile, UnsealedFile, seal_file, unseal_file
+from lifeseal.erasure._nodes import Head
+from lifeseal.erasure._sealed import LEAF_KEY, Sealed, bare, derive, new_room
+from lifeseal.erasure._session import Session
+from lifeseal.erasure._tree import Edit
+from lifeseal.erasure._values import ErasedSlot, Erasure
+from lifeseal.erasure._work import Erased, Work, checked, gone
+from lifeseal.errors import LimitError, StoreError
+from lifeseal.principles import implements, note, refused
+
+MAX_KEY_AGE = 10.0
+_MAX_ERASED = 50_000
+_MAX_KEYS = 1 << 16
+_PLAIN = "What was read in plaintext, and whoever copied a key while the person's slot lived, is not reached by an erasure."
+
+
+class Subjects:
+    """The people of a vault; see `Vault.subjects`.
+
+    A person is named by an id of yours. Ids are kept nowhere: the vault holds keyed fingerprints of those who are there, and nothing of the
+    erased.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @implements("5.4", evidences=["13.1"], limits="A slot is a key to be; it protects what is sealed under it and nothing else.")
+    def create_many(self, subjects: Iterable[str]) -> int:
+        """Give slots to people, all in one epoch; those who have one keep it.
+
+        `seal` and `seal_many` do so by themselves, a batch at a time. Each change writes the map's pages anew, so give all at once.
+
+        Args:
+            subjects: Their ids: 1 to 1024 characters, compared exactly.
+
+        Returns:
+            How many are new.
+
+        Raises:
+            LimitError: The vault has not so many of its 16 million slots left.
+            LockedError: Another process writes to the vault.
+            PendingError: The slots are there, but the root holder did not destroy the old root.
+            RolledBackError: Vault folder and root are of different times; nothing was changed.
+            StateError: The vault is closed.
+            StoreError: The root or the log is not there.
+            TamperedError: The log was changed, or does not read back.
+            ValueError: An id is none; the message gives its number, never the id.
+            OSError: The disk refused; a note says which state is in force.
+        """
+        made = create(self._session, checked(subjects))
+        note(vault=self._session.id.hex(), epoch=self._session.epoch, people=made)
+        return made
+
+    @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
+    def seal(self, subject: str, record: bytes) -> bytes:
+        """Encrypt one record of one person, who gets a slot if need be; see `seal_many` for many.
+
+        Args:
+            subject: The person's id.
+            record: At most 48 MB.
+
+        Returns:
+            The sealed record, 56 bytes longer. It names a slot of this vault, and no person.
+
+        Raises:
+            LimitError: The record is too large, or the vault has no slots left.
+            LockedError: The person is new, and another process writes to the vault.
+            RolledBackError: Vault folder and root are of different times.
+            StateError: The vault is closed.
+            StoreError: The root or the log is not there.
+            TamperedError: The log was changed.
+            ValueError: The id is none.
+            OSError: The disk refused.
+        """
+        (sealed,) = self._seal([(subject, record)])
+        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        return sealed
+
+    @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
+    def seal_many(self, records: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+        """Encrypt records of many people, in order, a batch at a time.
+
+        People who are new get slots, a change of the vault for each batch that has some; call `create_many` before where many are.
+
+        Args:
+            records: Pairs of a person's id and a record.
+
+        Returns:
+            The sealed records. Iterating raises what `seal` raises; and `StateError` where people were erased after this call and
+            somebody is unknown since: an erased person never comes back by the end of a stream.
+        """
+        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        with self._session.guard:
+            since = self._session.current().tree.head.forgotten
+        return self._sealing(records, since)
+
+    @implements(evidences=["5.4.2"], limits=_PLAIN)
+    def unseal(self, sealed: bytes) -> bytes:
+        """Decrypt one record; see `unseal_many` for many.
+
+        Args:
+            sealed: From `seal`, or a line of a sealed JSONL file.
+
+        Returns:
+            The record.
+
+        Raises:
+            CredentialError: It was sealed in another vault.
+            DestroyedError: The person was erased; the message gives the epoch.
+            FormatError: It is no sealed record.
+            PendingError: The person was erased, but the root holder has not destroyed the old root yet.
+            RolledBackError: Vault folder and root are of different times.
+            StateError: The vault is closed.
+            StoreError: The root or the log is not there.
+            TamperedError: It was changed, or the log was.
+            OSError: A file cannot be read.
+        """
+        work = Work.begin(self._session, f"{self._session.folder}, stream")
+        (found,) = work.unseal([sealed])
+        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        if not isinstance(found, bytes):
+            raise gone(self._session, found, f"{work.where}, record 0")
+        return found
+
+    @implements(evidences=["5.4.2"], limits=_PLAIN + " Only a manifest shows that a record was dropped, or replaced by one of an erased person.")
+    def unseal_many(self, sealed: Iterable[bytes], *, erased: Erased = "skip") -> Iterator[bytes | None]:
+        """Decrypt records, in order, a batch at a time; before each batch the root is asked who was erased.
+
+        What `lifeseal.provenance.checked` hands out of a sealed JSONL file can be given as it is: the manifest covers sealed bytes, which
+        no erasure changes.
+
+        Args:
+            sealed: Sealed records, or lines of sealed JSONL files.
+            erased: What becomes of records whose person was erased: left out (``skip``), None in their place (``mark``), or an error.
+
+        Returns:
+            The records. Iterating raises what `unseal` raises; `DestroyedError` only with ``refuse``.
+
+        Raises:
+            ValueError: ``erased`` is another word.
+        """
+        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        return self._unsealing(sealed, _known(erased))
+
+    @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
+    def seal_file(self, source: StrPath, out: StrPath, *, id_field: str, clear: Sequence[str] = ()) -> SealedFile:
+        """Encrypt a file of people's records, each under its person's key, into another file.
+
+        Of JSONL (``.jsonl``, ``.ndjson``) each line becomes a sealed line. Of Parquet (``.parquet``) the columns of each row become one
+        sealed cell, but for those that are to stay clear. People who are new get slots first, all in one epoch; the file is read twice.
+        The plaintext file stays.
+
+        Args:
+            source: The file.
+            out: The new file; one of that name is replaced when all is sealed.
+            id_field: Field, or column, that names each record's person: text or whole numbers. It is sealed too.
+            clear: Columns of Parquet that are not sealed; their values stay readable for ever.
+
+        Returns:
+            How many records and people.
+
+        Raises:
+            FormatError: A record names no person, or the file is not what its name says; the message gives the record's number.
+            LimitError: A record is too large, or the vault has no slots left.
+            LockedError: Another process writes to the vault.
+            MissingExtraError: pyarrow is not installed, for Parquet.
+            RolledBackError: Vault folder and root are of different times.
+            StateError: The vault is closed; or people were erased meanwhile, and somebody is unknown since.
+            StoreError: The root or the log is not there.
+            TamperedError: The log was changed.
+            ValueError: The name of the file has another ending, ``out`` is ``source`` or lies in the vault, or a clear column is the id's.
+            OSError: A file cannot be read or written.
+        """
+        done = seal_file(self._session, source, out, _form(source, id_field=id_field, clear=clear))
+        note(vault=self._session.id.hex(), epoch=self._session.epoch, records=done.records, people=done.people)
+        return done
+
+    @implements(evidences=["5.4.2"], limits=_PLAIN + " The file it writes is plaintext outside the vault.")
+    def unseal_file(self, source: StrPath, out: StrPath, *, erased: Erased = "skip", id_field: str | None = None) -> UnsealedFile:
+        """Decrypt a sealed file into another, which only its owner may read.
+
+        Args:
+            source: As `seal_file` wrote it.
+            out: The new file; one of that name is replaced when all is opened.
+            erased: What becomes of records whose person was erased: left out (``skip``), marked (``mark``: in JSONL a line that says so,
+                in Parquet nulls in every sealed column), or an error (``refuse``).
+            id_field: See that each record stands under the key of the person whom this field, or column, names.
+
+        Returns:
+            How many records were written, and how many were of the erased.
+
+        Raises:
+            CredentialError: A record was sealed in another vault.
+            DestroyedError: A person was erased, and ``erased`` is ``refuse``.
+            FormatError: It is no sealed file.
+            MissingExtraError: pyarrow is not installed, for Parquet.
+            PendingError: A person was erased, and the root holder has not destroyed the old root yet; only with ``refuse``.
+            RolledBackError: Vault folder and root are of different times.
+            StateError: The vault is closed.
+            StoreError: The root or the log is not there.
+            TamperedError: A record was changed, stands under another person's key, or the log was changed.
+            ValueError: The name of the file has another ending, ``out`` is ``source`` or lies in the vault, or ``erased`` is another word.
+            OSError: A file cannot be read or written.
+        """
+        done = unseal_file(self._session, source, out, _form(source, id_field=id_field), _known(erased))
+        note(vault=self._session.id.hex(), epoch=self._session.epoch, records=done.records, erased=done.erased)
+        return done
+
+    @implements(
+        "13.2",
+        evidences=["13.1"],
+        limits="Holds as far as the old root is gone (see Vault.assurance); plaintext, keys in running processes and models trained on it stay.",
+    )
+    def erase(self, subjects: Iterable[str]) -> Erasure:
+        """Destroy people's keys, all in one epoch: their sealed records, wherever they lie, and their keyed leaf digests say nothing any more.
+
+        No fingerprint of them stays. So who is erased twice is unknown the second time, and an unknown person stops the whole erasure: the
+        `Erasure`, or the certificate made of it, is what remembers.
+
+        Args:
+            subjects: Their ids, each once; at most 50 000.
+
+        Returns:
+            What was destroyed; for each person, in order, a slot and a pseudonym, and never an id.
+
+        Raises:
+            LimitError: Too many for one call.
+            LockedError: Another process writes to the vault.
+            PendingError: The change is in force, but the root holder did not destroy the old root: not erased yet. The next change tries again.
+            RolledBackError: Vault folder and root are of different times; nothing was changed.
+            StateError: The vault is closed.
+            StoreError: Some have no slot, and nothing was changed; or the keys are gone and the message says what failed after.
+            TamperedError: The log was changed, or does not read back.
+            TypeError: One string was given instead of several.
+            ValueError: No id, one twice, or one that is none.
+            OSError: The disk refused to keep the change; a note says which state is in force.
+        """
+        if isinstance(subjects, str):
+            raise TypeError("subjects must be several, such as [subject]")
+        people = list(checked(subjects))
+        if not people or len(set(people)) != len(people):
+            raise ValueError("people must be given, each once")
+        if len(people) > _MAX_ERASED:
+            raise LimitError("an erasure", limit=_MAX_ERASED, seen=len(people), unit="people")
+        session = self._session
+        with session.writing() as state:
+            names = state.people
+            tags = names.tags(people)
+            doomed = self._places(tags)
+            pseudonyms = tuple(names.pseudonym(person) for person in people)
+
+            def stage(_: int) -> tuple[list[Edit], Head]:
+                names.discard(tags)
+                head = state.tree.head
+                return names.edits(attrs.evolve(head, subjects=head.subjects - len(tags), forgotten=head.forgotten + len(tags)))
+
+            return destroy(session, state, doomed, stage, by="lifeseal.erasure.Subjects.erase", pseudonyms=pseudonyms, people=len(people))
+
+    @implements(evidences=["5.1", "13.1"], limits="It finds slots of this vault; which files hold records under them is for others to look.")
+    def slots(self, subjects: Iterable[str]) -> tuple[ErasedSlot, ...]:
+        """Tell under which slots people's records stand.
+
+        Args:
+            subjects: Their ids.
+
+        Returns:
+            For each person, in order, slot and generation, as `owner` reads them from a sealed record.
+
+        Raises:
+            RolledBackError: Vault folder and root are of different times.
+            StateError: The vault is closed.
+            StoreError: Some have no slot: never had, or were erased. The message gives their numbers.
+            TamperedError: The log was changed.
+            ValueError: An id is none.
+            OSError: A file cannot be read.
+        """
+        people = list(checked(subjects))
+        with self._session.guard:
+            state = self._session.current()
+            note(vault=self._session.id.hex(), epoch=state.epoch, people=len(people))
+            return tuple(self._places(state.people.tags(people)))
+
+    def owner(self, sealed: bytes) -> ErasedSlot:
+        """Tell under which slot a record was sealed, as it says; nothing is decrypted or authenticated.
+
+        Args:
+            sealed: From `seal`, or a line of a sealed JSONL file.
+
+        Returns:
+            Slot and generation.
+
+        Raises:
+            CredentialError: It was sealed in another vault.
+            FormatError: It is no sealed record.
+        """
+        where = "a sealed record"
+        found = Sealed.parse(bare(sealed, where=where), vault=self._session.id, where=where)
+        return ErasedSlot(slot=found.slot, generation=found.generation)
+
+    @implements(evidences=["13.1"], limits="Whoever holds the vault's root can tell which id it stands for, by trying.")
+    def pseudonym(self, subject: str) -> str:
+        """Return what may stand for a person in a document.
+
+        It stays the same when the person is erased, so that the holder of the vault's root can say which erasure answered whom.
+
+        Args:
+            subject: The person's id.
+
+        Returns:
+            32 hexadecimal digits.
+
+        Raises:
+            RolledBackError: Vault folder and root are of different times.
+            StateError: The vault is closed.
+            StoreError: The vault never held records of people.
+            ValueError: The id is none.
+            OSError: A file cannot be read.
+        """
+        (person,) = checked([subject])
+        with self._session.guard:
+            state = self._session.current()
+            note(vault=self._session.id.hex(), epoch=state.epoch)
+            if not state.tree.head.people:
+                raise StoreError(f"{self._session.folder}: never held records of people")
+            return state.people.pseudonym(person)
+
+    @implements(
+        evidences=["5.4.1", "13.2"], limits="The key is handed out in ordinary memory; digests made with it can be linked while the slot lives."
+    )
+    def leaf_keys(self, subject_of: Callable[[bytes], str]) -> Callable[[bytes], bytes]:
+        """Return the function that gives each record its leaf key, for `lifeseal.provenance.record` over personal data in plaintext.
+
+        The keys come from the people's slots: once a person is erased, nobody can compute a leaf from that person's record again. Keys
+        that were handed out are kept for ten seconds, and the root is asked again after that.
+
+        Args:
+            subject_of: Tells whose a record is, such as `json_field("person")`.
+
+        Returns:
+            A function from a record to 32 bytes. It raises `StoreError` for a person without a slot: call `create_many` before.
+        """
+        known: dict[str, bytes] = {}
+        asked = -MAX_KEY_AGE
+
+        def key_of(record: bytes) -> bytes:
+            nonlocal asked
+            if time.monotonic() - asked >= MAX_KEY_AGE or len(known) >= _MAX_KEYS:
+                known.clear()
+                asked = time.monotonic()
+            (person,) = checked([subject_of(record)])
+            if person not in known:
+                known[person] = self._leaf_key(person)
+            return known[person]
+
+        return key_of
+
+    def _seal(self, records: list[tuple[str, bytes]], since: int | None = None) -> list[bytes]:
+        people = list(checked(person for person, _ in records))
+        with self._session.guard:
+            before = self._session.current().tree.head.forgotten if since is None else since
+            return seal_batch(self._session, people, [record for _, record in records], since=before)
+
+    def _sealing(self, records: Iterable[tuple[str, bytes]], since: int) -> Iterator[bytes]:
+        for batch in in_batches(records, lambda pair: len(pair[1])):
+            yield from self._seal(batch, since)
+
+    def _unsealing(self, sealed: Iterable[bytes], erased: Erased) -> Iterator[bytes | None]:
+        try:
+            work = Work.begin(self._session, f"{self._session.folder}, stream", refuse=erased == "refuse")
+            for batch in in_batches(sealed, len):
+                for found in work.unseal(batch):
+                    if isinstance(found, bytes):
+                        yield found
+                    elif erased == "mark":
+                        yield None
+        except Exception as error:
+            refused(Subjects.unseal_many, error, vault=self._session.id.hex(), epoch=self._session.epoch)
+            raise
+
+    def _places(self, tags: list[bytes]) -> list[ErasedSlot]:
+        """Find where people are, or say who is not there."""
+        found = self._session.current().people.find(tags)
+        unknown = [number for number, place in enumerate(found) if place is None]
+        if unknown:
+            which = ", ".join(map(str, unknown[:10])) + (", …" if len(unknown) > 10 else "")  # noqa: PLR2004
+            raise StoreError(
+                f"{self._session.folder}: {len(unknown)} of {len(tags)} people have no records here (counted from 0: {which}): "
+                "they never had, or were erased; nothing was changed"
+            )
+        return [ErasedSlot(slot=place.slot, generation=place.generation) for place in found if place is not None]
+
+    def _leaf_key(self, person: str) -> bytes:
+        with self._session.guard:
+            state = self._session.current()
+            (place,) = self._places(state.people.tags([person]))
+            with state.tree.key(place.slot) as key, key.view() as slot, new_room() as room, room.view() as view:
+                derive(slot, LEAF_KEY, view)
+                return bytes(view)
+
+
+def _known(erased: Erased) -> Erased:
+    if erased not in {"skip", "mark", "refuse"}:
+        raise ValueError(f"erased= is skip, mark or refuse, not {erased!r}")
+    return erased
+
+
+def _form(path: StrPath, *, id_field: str | None, clear: Sequence[str] = ()) -> Form:
+    """Choose how a file is read by the ending of its name."""
+    ending = Path(path).suffix.lower()
+    if ending == ".parquet":
+        return Columns(id_field, clear)
+    if ending not in {".jsonl", ".ndjson"}:
+        raise ValueError(f"{Path(path).name}: a file of records is named .jsonl, .ndjson or .parquet")
+    if clear:
+        raise ValueError("clear= is about columns of Parquet; a line of JSONL is sealed whole")
+    return Lines(id_field)
