@@ -286,7 +286,7 @@ def test_a_wrapper_with_several_later_versions_belongs_to_a_newer_folder_and_kee
 
 def test_what_was_staged_for_a_change_that_failed_is_forgotten(tmp_path, plain, prepared, monkeypatch):
     holder = prepared(tmp_path, "cell")
-    monkeypatch.setattr("lifeseal.erasure._map.PAGE_LIMIT", 300)  # so that the next name splits a page
+    monkeypatch.setattr("lifeseal.erasure._pages.PAGE_LIMIT", 300)  # so that the next name splits a page
     with Vault.open(tmp_path / "vault", root=holder) as vault:
         holder.faults = Faults(1 << 30)
         before = len(holder.faults.calls)

@@ -160,6 +160,7 @@ def test_text_that_is_not_utf8_is_refused_with_its_record(name, line, recorded, 
 
 def test_a_record_longer_than_the_limit_is_refused(recorded, monkeypatch):
     monkeypatch.setattr(_lines, "MAX_RECORD", 100_000)
+    monkeypatch.setattr("lifeseal._io._lines.MAX_RECORD", 100_000)
     with pytest.raises(LimitError, match=r"'a\.jsonl', record 2: .* more than the limit"):
         recorded(b"a\nb\n" + b"x" * 300_000)
     with pytest.raises(LimitError, match=r"'a\.csv', record 1: .* more than the limit"):
