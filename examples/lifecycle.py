@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of one model, from its data to its certified end, on real data.
 
-Handwritten digits are recorded, a small network is trained on them, saved, signed, loaded through verification, attacked, sealed, erased and
-certified. Every step that lifeseal took part in is in the event log at the end.
+Handwritten digits are recorded, a small network is trained on them, saved, signed, tested, released, loaded through verification, attacked, sealed,
+erased and certified. Every step that lifeseal took part in is in the event log at the end; ``examples/assessor.py`` asks that log questions.
 
 Run it with ``make demo``, or ``python examples/lifecycle.py [FOLDER]``.
 """
@@ -51,6 +51,8 @@ def main() -> None:
         manifest = record_data(where, signer)
         step("Train on data that is what the manifest says, save as safetensors, sign")
         model, accuracy = train_and_sign(where, manifest, signer, policy)
+        step("Think about threats, test, and release what was tested")
+        release_model(where, model, signer, policy, accuracy)
         step("Load through verification: what is checked is what is used")
         load_checked(where, model, policy, accuracy)
         step("Refuse what is not what it should be")
@@ -113,6 +115,8 @@ def train_and_sign(where: Path, manifest: provenance.Manifest, signer: attestati
     provenance.verify(vouched, where / "data")
     say("data: signed by the team, and every byte as recorded")
     images, labels = read_digits(where / "data" / "digits.csv.gz")
+    evidence.track("training configuration", {"steps": 300, "hidden": 48})
+    evidence.track("training configuration", {"steps": 400, "hidden": 48})
     network = train(images[:1400], labels[:1400])
     accuracy = score(network, images[1400:], labels[1400:])
     say(f"trained 64-48-10 on 1400 images; right on {accuracy:.1%} of the 397 it never saw")
@@ -125,9 +129,50 @@ def train_and_sign(where: Path, manifest: provenance.Manifest, signer: attestati
     return model, accuracy
 
 
+def release_model(where: Path, model: Path, signer: attestation.KeySigner, policy: attestation.TrustedKey, accuracy: float) -> None:
+    """Record the threat model, state what was verified, scanned and tested, and release on that."""
+    config = evidence.track("training configuration", {"steps": 400, "hidden": 48})
+    threats = b"Poisoned images: pinned by the manifest. Readings under 0.9: a person looks. No rate limit: R-7, open."
+    evidence.review(threats, covers=[config], reviewer="A. Analyst", risks=["R-7: no rate limit"])
+    verification = signing.verify(model, policy=policy)
+    evidence.attest_verification(verification, signer=signer).write(where / "model.svr.sig")
+    report = serialization.scan(model, digest=True)
+    evidence.attest_scan(report, signer=signer, log_head=evidence.current_head()).write(where / "model.scan.sig")
+    bar = 0.85
+    results = evidence.attest_tests(
+        verification.subject,
+        signer=signer,
+        passed=[f"accuracy above {bar}"] if accuracy > bar else (),
+        failed=[] if accuracy > bar else [f"accuracy above {bar}"],
+    )
+    results.write(where / "model.tests.sig")
+    today = dt.datetime.now(dt.UTC)
+    record = evidence.Release(
+        subject=verification.subject,
+        name="digits",
+        version="1.0",
+        number=1,
+        intended_use="Reading single handwritten digits.",
+        training_data=["UCI optdigits, test part"],
+        limitations=["Not for cheques."],
+        failure_modes=["Mixes up 1 and 7 in some hands."],
+        guardrails=["A person sees every reading below 0.9."],
+        retention="Erased at decommissioning, with its data.",
+        maintenance="Reviewed each quarter.",
+        open_risks=["R-7: no rate limit"],
+        log_head=evidence.current_head(),
+        released=today,
+        next_review=today + dt.timedelta(days=90),
+    )
+    evidence.release(record, signer=signer, results=[results]).write(where / "release.sig")
+    say(f"threat model of the configuration in force; {len(report.files)} files scanned: {report.verdict.value}; 1 test passed")
+    say("released as digits 1.0; the release holds the head of this log, so a tail cut later shows")
+
+
 def load_checked(where: Path, model: Path, policy: attestation.TrustedKey, accuracy: float) -> None:
-    """Load the tensors through the signature, and see that they are the same network."""
-    with signing.open_model(model, policy=policy) as signed:
+    """Load the tensors of the released model through its signature, and see that they are the same network."""
+    released, _ = evidence.open_release(where / "release.sig", policy=policy)
+    with signing.open_model(model, policy=policy, expect=released.expect) as signed:
         network = loading.load_tensors(signed)
         images, labels = read_digits(where / "data" / "digits.csv.gz")
         again = score(network, images[1400:], labels[1400:])
@@ -249,7 +294,19 @@ def summarise(where: Path, log: Path, steps: list[tuple[str, int]]) -> None:
     say("A refusal is the control at work: it counts as implemented too. A tag says what a function can do; it makes nobody compliant.")
     found = evidence.verify(log)
     say(f"log: {found.events} events, chain unbroken, head {found.head[:16]}… (keep it elsewhere: only it shows a cut tail)")
-    for name in ("digits.manifest.json", "digits.manifest.json.sig", "model.sig", "disposal-certificate.json", "events.jsonl"):
+    (where / "report.html").write_text(evidence.report(log), encoding="utf-8")
+    (where / "oscal").mkdir()
+    for name, document in evidence.oscal(log).items():
+        (where / "oscal" / name).write_bytes(document)
+    for name in (
+        "digits.manifest.json",
+        "digits.manifest.json.sig",
+        "model.sig",
+        "release.sig",
+        "disposal-certificate.json",
+        "events.jsonl",
+        "report.html",
+    ):
         say(f"{name:<28}{(where / name).stat().st_size:>8,} bytes")
 
 

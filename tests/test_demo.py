@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo lives one model's whole life, and what it leaves behind stands on its own."""
 
+import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +40,15 @@ def test_its_last_line_says_where_everything_lies(lived):
 
 
 def test_it_leaves_manifest_signature_certificate_and_log(folder):
-    wanted = {"digits.manifest.json", "digits.manifest.json.sig", "model.sig", "disposal-certificate.json", "events.jsonl"}
+    wanted = {
+        "digits.manifest.json",
+        "digits.manifest.json.sig",
+        "model.sig",
+        "release.sig",
+        "disposal-certificate.json",
+        "events.jsonl",
+        "report.html",
+    }
     assert wanted <= {path.name for path in folder.iterdir()}
 
 
@@ -53,6 +64,38 @@ def test_its_log_verifies_and_tells_of_refusals(folder):
     assert len(events) == found.events > 20
     refusals = {(event.primitive.rpartition(".")[2], event.error) for event in events if event.outcome == "fail"}
     assert {("verify", "DigestMismatchError"), ("verify", "PolicyError"), ("asset", "DestroyedError"), ("open", "RolledBackError")} <= refusals
+
+
+def test_its_release_is_signed_and_shows_a_tail_of_the_log_that_was_cut(folder, policy, tmp_path):
+    release, _ = evidence.open_release(folder / "release.sig", policy=policy)
+    assert (release.name, [one.result for one in release.results]) == ("digits", ["PASSED"])
+    head = evidence.open_head(folder / "release.sig", policy=policy)
+    assert evidence.verify(folder / "events.jsonl", head=head.value).head_found
+    (tmp_path / "cut").write_bytes(b"".join((folder / "events.jsonl").read_bytes().splitlines(keepends=True)[:20]))
+    with pytest.raises(RolledBackError):
+        evidence.verify(tmp_path / "cut", head=head.value)
+
+
+def test_an_assessors_questions_are_answered_from_its_log_alone(folder, tmp_path):
+    shutil.copy(folder / "events.jsonl", tmp_path / "events.jsonl")
+    command = [sys.executable, str(DEMO.with_name("assessor.py")), str(tmp_path / "events.jsonl")]
+    answers = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    for words in (
+        "each bound to the one before",
+        "covers training configuration: current; open: R-7",
+        "8.3",
+        "tests PASSED at line",
+        "completed at epoch",
+    ):
+        assert words in answers
+    assert "NO" not in answers
+    assert "shows nothing" not in answers
+    loaded = re.findall(r"line (\d+): sha256:\w+: verified at line (\d+)", answers)
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_bytes().splitlines()]
+    assert loaded
+    for load, check in loaded:
+        assert lines[int(load) - 1]["primitive"].startswith("lifeseal.loading.")
+        assert lines[int(check) - 1]["primitive"] == "lifeseal.signing.open_model"
 
 
 def test_its_certificate_verifies_and_the_vault_agrees(folder, policy):

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signed heads: made of a log that holds, read under a policy, and what they show later."""
 
+import datetime as dt
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lifeseal import evidence
-from lifeseal.attestation import KeySigner, Purpose, Statement, Subject, sign_statement
+from lifeseal import evidence, serialization
+from lifeseal.attestation import KeySigner, Purpose, Statement, Subject, Withdrawals, WithdrawnSigner, sign_statement
 from lifeseal.cli._main import _run
-from lifeseal.errors import FormatError, PolicyError, RolledBackError, TamperedError
+from lifeseal.errors import FormatError, PolicyError, RolledBackError, SignatureError, TamperedError, WithdrawnError
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,96 @@ def test_the_command_takes_a_signed_head_only_with_its_signer(tmp_path, log, sig
     words = ["log", "verify", str(log), "--head", str(tmp_path / "head")]
     assert _run([*words, "--key", str(tmp_path / "k.pub")]) == 0
     assert _run(words) == 2
-    assert "is a signed head; say with --key" in capsys.readouterr().err
+    assert "is a signed head; say with --key or --policy" in capsys.readouterr().err
     assert _run(["log", "verify", str(log), "--key", str(tmp_path / "k.pub")]) == 2
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:2]))
     assert _run([*words, "--key", str(tmp_path / "k.pub")]) == 1
+
+
+NOW = dt.datetime.now(dt.UTC)
+DAY = dt.timedelta(days=1)
+
+
+def withdrawing(*keys):
+    entries = [WithdrawnSigner(kind="key", fingerprint=key.fingerprint, since=NOW - DAY, reason="lost") for key in keys]
+    return Withdrawals(name="list", number=1, issued=NOW - DAY, expires=NOW + DAY, signers=entries)
+
+
+def test_a_withdrawn_signers_head_is_not_believed(tmp_path, log, signer):
+    evidence.sign_head(log, signer=signer).write(tmp_path / "head")
+    other = KeySigner(ec.generate_private_key(ec.SECP256R1())).public
+    assert evidence.open_head(tmp_path / "head", policy=signer.public, withdrawals=withdrawing(other))
+    with pytest.raises(WithdrawnError, match=r"was withdrawn from .* lost"):
+        evidence.open_head(tmp_path / "head", policy=signer.public, withdrawals=withdrawing(signer.public))
+
+
+def test_the_command_consults_withdrawals(tmp_path, log, signer, capsys):
+    (tmp_path / "k.pub").write_bytes(signer.public.pem)
+    evidence.sign_head(log, signer=signer).write(tmp_path / "head")
+    words = ["log", "verify", str(log), "--head", str(tmp_path / "head"), "--key", str(tmp_path / "k.pub"), "--withdrawals", str(tmp_path / "list")]
+    withdrawing(KeySigner(ec.generate_private_key(ec.SECP256R1())).public).sign(signer).write(tmp_path / "list")
+    assert _run(words) == 0
+    late = WithdrawnSigner(kind="key", fingerprint=signer.public.fingerprint, since=NOW + DAY, reason="r")
+    Withdrawals(name="list", number=2, issued=NOW - DAY, expires=NOW + DAY, signers=[late]).sign(signer).write(tmp_path / "list")
+    assert _run(words) == 0
+    assert _run(["log", "verify", str(log), "--head", evidence.verify(log).head, "--withdrawals", str(tmp_path / "list")]) == 2
+    assert "need a signed head to judge" in capsys.readouterr().err
+
+
+def in_a_log(path, work):
+    with evidence.Log(path):
+        work()
+        return evidence.current_head()
+
+
+def test_the_head_of_the_log_that_listens_is_at_hand(tmp_path, log):
+    assert evidence.current_head() == ""
+    (tmp_path / "data").write_bytes(b"[]")
+    head = in_a_log(log, lambda: serialization.scan(tmp_path / "data"))
+    assert evidence.verify(log).head == head
+    evidence.start(log)
+    try:
+        assert evidence.current_head() == evidence.verify(log).head != head
+    finally:
+        evidence.stop()
+
+
+def certificate(signer, **more):
+    statement = Statement(
+        subjects=(Subject(name="asset", sha256=bytes(32)),),
+        predicate_type=Purpose.CERTIFICATE.predicate_type,
+        predicate={"status": "completed", **more},
+    )
+    return sign_statement(statement, signer=signer)
+
+
+def test_a_head_within_another_signed_document_shows_a_cut_tail(tmp_path, log, signer, make_event):
+    head = evidence.verify(log).head
+    certificate(signer, log_head=head).write(tmp_path / "certificate")
+    (tmp_path / "data").write_bytes(b"[]")
+    scanned = serialization.scan(tmp_path / "data", digest=True)
+    evidence.attest_scan(scanned, signer=signer, log_head=head).write(tmp_path / "scai")
+    for name in ("certificate", "scai"):
+        found = evidence.open_head(tmp_path / name, policy=signer.public)
+        assert (found.value, found.events, found.log) == (head, None, "")
+    lines = log.read_bytes().splitlines(keepends=True)
+    (tmp_path / "k.pub").write_bytes(signer.public.pem)
+    words = ["log", "verify", str(log), "--head", str(tmp_path / "certificate"), "--key", str(tmp_path / "k.pub")]
+    assert _run(words) == 0
+    log.write_bytes(b"".join(lines[:3]))
+    assert _run(words) == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"log_head": ""}, {"log_head": "ab"}, {"log_head": 7}, {"log_head": "AB" * 32}], ids=str)
+def test_a_document_without_a_head_is_none(tmp_path, signer, more):
+    certificate(signer, log_head="ab" * 32).write(tmp_path / "c")
+    assert evidence.open_head(tmp_path / "c", policy=signer.public).value == "ab" * 32
+    certificate(signer, **more).write(tmp_path / "c")
+    with pytest.raises(FormatError, match=r"predicate"):
+        evidence.open_head(tmp_path / "c", policy=signer.public)
+
+
+def test_a_strangers_certificate_vouches_for_no_head(tmp_path, signer):
+    certificate(KeySigner(ec.generate_private_key(ec.SECP256R1())), log_head="ab" * 32).write(tmp_path / "c")
+    with pytest.raises((PolicyError, SignatureError)):
+        evidence.open_head(tmp_path / "c", policy=signer.public)

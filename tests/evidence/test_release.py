@@ -2,6 +2,7 @@
 """Release records: what they must say, what they rest on, until when they hold, and that they pin the model at load."""
 
 import datetime as dt
+import functools
 import json
 
 import attrs
@@ -9,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from lifeseal import evidence, signing
-from lifeseal.attestation import KeySigner, Purpose, Subject
-from lifeseal.errors import FormatError, PolicyError, RolledBackError
+from lifeseal.attestation import KeySigner, Purpose, Subject, Withdrawals, WithdrawnArtefact, WithdrawnSigner
+from lifeseal.errors import FormatError, PolicyError, RolledBackError, WithdrawnError
 
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 YEAR = dt.timedelta(days=365)
@@ -102,6 +103,27 @@ def test_a_release_holds_until_its_review_and_not_after_a_newer_one(record, sign
         evidence.open_release(tmp_path / "r", policy=signer.public, at_least=4, now=LATER)
 
 
+def test_withdrawals_are_consulted_for_a_release(record, signer, tests, tmp_path):
+    evidence.release(record, signer=signer, results=[tests]).write(tmp_path / "r")
+    until = {"name": "list", "number": 1, "issued": NOW, "expires": dt.datetime.now(dt.UTC) + YEAR}
+    open_it = functools.partial(evidence.open_release, tmp_path / "r", policy=signer.public, now=LATER)
+    other = WithdrawnArtefact(digest=f"sha256:{'0' * 64}", reason="r")
+    assert open_it(withdrawals=Withdrawals(**until, artefacts=[other]))
+    with pytest.raises(WithdrawnError, match="poisoned"):
+        open_it(withdrawals=Withdrawals(**until, artefacts=[WithdrawnArtefact(digest=record.subject.digest, reason="poisoned")]))
+    lost = WithdrawnSigner(kind="key", fingerprint=signer.public.fingerprint, since=NOW, reason="lost")
+    with pytest.raises(WithdrawnError, match="lost"):
+        open_it(withdrawals=Withdrawals(**until, signers=[lost]))
+
+
+def test_a_release_holds_the_head_of_its_log(record, signer, tests, tmp_path):
+    evidence.release(record, signer=signer, results=[tests]).write(tmp_path / "r")
+    assert evidence.open_head(tmp_path / "r", policy=signer.public).value == record.log_head
+    evidence.release(attrs.evolve(record, log_head=""), signer=signer, results=[tests]).write(tmp_path / "r")
+    with pytest.raises(FormatError, match="this one holds none"):
+        evidence.open_head(tmp_path / "r", policy=signer.public)
+
+
 def test_a_strangers_release_is_not_believed(record, signer, tests, tmp_path):
     stranger = KeySigner(ec.generate_private_key(ec.SECP256R1()))
     evidence.release(record, signer=stranger, results=[tests]).write(tmp_path / "r")
@@ -123,7 +145,7 @@ def test_a_strangers_release_is_not_believed(record, signer, tests, tmp_path):
     ],
 )
 def test_a_record_says_something_under_each_head(record, wrong):
-    with pytest.raises(ValueError, match=r"a release says something|number=|released="):
+    with pytest.raises(ValueError, match=r"a release says something|number=|released=|log_head="):
         attrs.evolve(record, **wrong)
 
 

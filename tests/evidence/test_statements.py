@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements beside artefacts, in in-toto's own forms, judged by in-toto's own classes."""
 
+import hashlib
 import json
 import subprocess
 from types import SimpleNamespace
 
+import attrs
+import numpy as np
 import pytest
 from benchmarks._data import peer
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from lifeseal import evidence, serialization, signing
 from lifeseal.attestation import KeySigner, Purpose, Subject, open_statement
+from lifeseal.erasure import ErasedSlot, Erasure
 
 JUDGE = """
 import json, sys
@@ -40,7 +44,20 @@ def made(tmp_path_factory):
     signing.sign(home / "m", signer=signer)
     verification = signing.verify(home / "m", policy=signer.public)
     report = serialization.scan(home / "m", digest=True)
-    return SimpleNamespace(signer=signer, home=home, verification=verification, report=report, subject=verification.subject)
+    np.savez(home / "w.npz", a=np.arange(3), b=np.zeros((2, 2)))
+    conversion = serialization.convert(home / "w.npz", home / "w.safetensors", hash="sha256")
+    return SimpleNamespace(signer=signer, home=home, verification=verification, report=report, subject=verification.subject, conversion=conversion)
+
+
+ERASURE = Erasure(
+    vault="ab" * 16,
+    epoch_before=3,
+    epoch_after=4,
+    slots=(ErasedSlot(slot=0, generation=1), ErasedSlot(slot=5, generation=2)),
+    time="2026-11-01T00:00:00.000000Z",
+)
+GONE = (Subject(name="a", sha256=b"a" * 32), Subject(name="b", sha256=b"b" * 32))
+HEAD = "cd" * 32
 
 
 def opened(bundle, made, purpose):
@@ -54,6 +71,8 @@ def statements(made):
         evidence.attest_tests(
             made.subject, signer=made.signer, passed=["a"], failed=["b"], configuration={"c": bytes(32)}, url="https://ci.example/1"
         ),
+        evidence.attest_conversion(made.conversion, signer=made.signer, log_head=HEAD),
+        evidence.attest_erasure(ERASURE, subjects=GONE, signer=made.signer, log_head=HEAD),
     ]
 
 
@@ -61,7 +80,7 @@ def statements(made):
 def test_in_toto_reads_every_one(made):
     lines = b"\n".join(bundle.envelope.payload for bundle in statements(made))
     done = subprocess.run([peer("python"), "-c", JUDGE], input=lines, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"ok\nok\nok\n", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"ok\n" * 5, b"")
 
 
 def test_a_verification_names_policy_and_properties(made):
@@ -97,6 +116,45 @@ def test_a_scan_is_bound_to_each_file_by_digest(made):
         evidence.attest_scan(serialization.scan(made.home / "m"), signer=made.signer)
 
 
+def test_a_conversion_is_bound_to_what_it_made_and_names_what_it_was_made_of(made):
+    statement = opened(statements(made)[3], made, Purpose.ATTRIBUTES)
+    written = (made.home / "w.safetensors").read_bytes()
+    assert [(one.name, one.sha256) for one in statement.subjects] == [("w.safetensors", hashlib.sha256(written).digest())]
+    (attribute,) = statement.predicate["attributes"]
+    source = hashlib.sha256((made.home / "w.npz").read_bytes()).hexdigest()
+    assert attribute["attribute"] == "LIFESEAL_CONVERTED_WITHOUT_RUNNING"
+    assert attribute["conditions"]["sources"] == [{"name": "w.npz", "digest": {"sha256": source}}]
+    assert attribute["evidence"] == {"name": "lifeseal event log", "annotations": {"log_head": HEAD}}
+    assert str(made.home) not in statement.to_bytes().decode()
+    other = serialization.convert(made.home / "w.npz", made.home / "v.safetensors")
+    with pytest.raises(ValueError, match="hash='sha256' is needed"):
+        evidence.attest_conversion(other, signer=made.signer)
+
+
+def test_an_erasure_names_each_destroyed_key(made):
+    statement = opened(statements(made)[4], made, Purpose.ATTRIBUTES)
+    assert statement.subjects == GONE
+    first, second = statement.predicate["attributes"]
+    assert {first["attribute"], second["attribute"]} == {"LIFESEAL_KEY_DESTROYED"}
+    assert (second["target"], second["conditions"]["slot"], second["conditions"]["generation"]) == (
+        {"name": "b", "digest": {"sha256": (b"b" * 32).hex()}},
+        5,
+        2,
+    )
+    pending = evidence.attest_erasure(attrs.evolve(ERASURE, pending=("v3",)), subjects=GONE, signer=made.signer)
+    found = opened(pending, made, Purpose.ATTRIBUTES).predicate["attributes"]
+    assert [one["attribute"] for one in found] == ["LIFESEAL_KEY_DESTRUCTION_PENDING"] * 2
+    assert all("evidence" not in one for one in found)
+    with pytest.raises(ValueError, match="each of the 2 destroyed keys, not 1"):
+        evidence.attest_erasure(ERASURE, subjects=GONE[:1], signer=made.signer)
+
+
+@pytest.mark.parametrize("head", ["ab", "AB" * 32, "x" * 64])
+def test_refuses_what_is_no_head(made, head):
+    with pytest.raises(ValueError, match="64 lower-case hexadecimal digits"):
+        evidence.attest_scan(made.report, signer=made.signer, log_head=head)
+
+
 @pytest.mark.parametrize(
     ("lists", "result"),
     [
@@ -122,7 +180,7 @@ def test_refuses_results_that_say_nothing_or_contradict_themselves(made, lists):
 def test_a_statement_of_one_kind_does_not_pass_for_another(made):
     from lifeseal.errors import PolicyError
 
-    for bundle, purpose in zip(statements(made), (Purpose.TESTS, Purpose.VERIFICATION, Purpose.MODEL), strict=True):
+    for bundle, purpose in zip(statements(made)[:3], (Purpose.TESTS, Purpose.VERIFICATION, Purpose.MODEL), strict=True):
         with pytest.raises(PolicyError, match="signed for another use"):
             open_statement(bundle, policy=made.signer.public, purpose=purpose)
 

@@ -29,7 +29,7 @@ from lifeseal._io._regular import open_regular, read_bounded, refuse_foreign
 from lifeseal._io._room import refuse_beyond_free
 from lifeseal._io._source import WRITTEN, DiskReader, DiskSource, Reader, Source, checked_name, stamped_size
 from lifeseal._io._streams import BLOCK, Raw, Stream, Take, View, Written
-from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, loads, parse_hex, take_out
+from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, exact_fields, loads, parse_hex, take_out
 from lifeseal._io._tables import TABLES, Arrow, arrow, open_table
 from lifeseal._io._threads import Cancelled, Report, in_threads, undisturbed
 from lifeseal._io._toml import MAX_TOML, Table, load_toml
@@ -76,6 +76,7 @@ __all__ = [
     "checked_name",
     "decode_base64",
     "encode_base64",
+    "exact_fields",
     "hash_files",
     "in_batches",
     "in_threads",

@@ -8,7 +8,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import NoReturn, TypeVar
+from operator import is_
+from typing import Any, NoReturn, TypeVar
 
 from lifeseal.errors import FormatError, LimitError
 
@@ -76,7 +77,7 @@ def loads(
         raise FormatError(f"{where}, byte {error.start}", f"{what} was expected; this is not valid UTF-8") from None
     try:
         decoder = _WITH_FLOATS if floats else _DECODER
-        value, end = decoder.raw_decode(text) if text.startswith(("{", "[")) else (None, -1)
+        value, end = decoder.raw_decode(text) if text[:1] in {"{", "["} else (None, -1)
         if end != len(text):  # white space around it, or something else
             value = decoder.decode(text)
     except _Fault as fault:
@@ -232,7 +233,7 @@ class Record:
         """Return a string field of bounded length."""
         value = self._fields.get(name)
         if type(value) is not str:
-            value = self._typed(name, str)
+            value = self.take_typed(name, str)
         if len(value) > max_length:
             raise LimitError(self.at(name), limit=max_length, seen=len(value), unit="characters")
         self._left.discard(name)
@@ -240,18 +241,18 @@ class Record:
 
     def take_int(self, name: str, *, low: int = 0, high: int = 2**63 - 1) -> int:
         """Return an integer field within bounds; a boolean is not an integer."""
-        value = self._typed(name, int)
+        value = self.take_typed(name, int)
         if not low <= value <= high:
             raise FormatError(self.at(name), f"an integer from {low} to {high} was expected")
         return value
 
     def take_bool(self, name: str) -> bool:
         """Return a boolean field."""
-        return self._typed(name, bool)
+        return self.take_typed(name, bool)
 
     def take_list(self, name: str, *, max_items: int = 1 << 20) -> list[object]:
         """Return an array field of bounded length."""
-        value = self._typed(name, list)
+        value = self.take_typed(name, list)
         if len(value) > max_items:
             raise LimitError(self.at(name), limit=max_items, seen=len(value), unit="items")
         return value
@@ -280,7 +281,7 @@ class Record:
 
     def take_base64(self, name: str, *, cut: memoryview | None = None) -> bytes:
         """Return a field of canonical base64 as bytes; ``cut`` is what `take_out` took from this very place."""
-        text = self._typed(name, str)
+        text = self.take_typed(name, str)
         if cut is not None and text != TAKEN_OUT:
             raise FormatError(self.at(name), "a long text stands elsewhere")
         return decode_base64(text if cut is None else cut, where=self.at(name))
@@ -298,11 +299,34 @@ class Record:
         if self._left:
             raise FormatError(self.where, f"unknown field {min(self._left)[:60]!r}")
 
-    def _typed(self, name: str, kind: type[T]) -> T:
+    def take_typed(self, name: str, kind: type[T]) -> T:
+        """Return a field of exactly one type."""
         value = self.take(name)
         if type(value) is not kind:
             raise FormatError(self.at(name), f"{_article(type_names[kind])} was expected, not {_kind(value)}")
         return value
+
+
+def exact_fields(document: object, types: Mapping[str, type], *, where: str) -> dict[str, Any]:
+    """Check that an object has fields of these types and no others: as a `Record` does one by one, for documents of which there are very many.
+
+    Args:
+        document: The parsed value.
+        types: By name of the field.
+        where: Name for error messages.
+
+    Returns:
+        The object.
+
+    Raises:
+        FormatError: It is something else.
+    """
+    if isinstance(document, dict) and document.keys() == types.keys() and all(map(is_, map(type, map(document.get, types)), types.values())):
+        return document
+    record = Record(document, where=where)
+    found: dict[str, Any] = {name: record.take_typed(name, kind) for name, kind in types.items()}
+    record.done()
+    return found
 
 
 def parse_hex(value: object, *, length: int, where: str) -> bytes:
@@ -326,6 +350,8 @@ def parse_hex(value: object, *, length: int, where: str) -> bytes:
 
 def _bound_shape(data: bytes, *, where: str, max_depth: int, max_items: int) -> None:
     opened = data.count(b"[") + data.count(b"{")
+    if opened <= max_depth and len(data) <= max_items:  # small, as most documents are: there is no room for more
+        return
     # Brackets and commas within strings count too: that errs on the safe side, so what passes is counted once, cheaply.
     if opened + data.count(b",") > max_items and (items := _items(data)) > max_items:
         raise LimitError(where, limit=max_items, seen=items, unit="values")

@@ -5,7 +5,6 @@ import contextlib
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -33,6 +32,8 @@ class TimestampAuthority:
     """
 
     def __init__(self, url: str, authorities: tuple[bytes, ...], *, timeout: float = 15) -> None:
+        from urllib.parse import urlsplit
+
         parts = urlsplit(url)
         plain = url.isascii() and url.isprintable() and " " not in url
         if not plain or parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.fragment:

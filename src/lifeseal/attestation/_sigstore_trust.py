@@ -4,7 +4,6 @@
 import datetime as dt
 import os
 from typing import TYPE_CHECKING, Self
-from urllib.parse import quote
 
 import attrs
 
@@ -65,6 +64,7 @@ class SigstoreTrust:
             FormatError: The package carries none.
         """
         from importlib.resources import files
+        from urllib.parse import quote
 
         folder = files("sigstore") / "_store" / quote(_PUBLIC_GOOD, safe="")
         try:

@@ -9,6 +9,7 @@ import click
 from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted
 from lifeseal.cli._signers import load_signer
+from lifeseal.cli._verify import load_policy, load_withdrawals
 
 _HEAD = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -23,14 +24,27 @@ def log() -> None:
         "lifeseal log verify events.jsonl",
         "lifeseal log verify events.jsonl --head kept-elsewhere.txt",
         "lifeseal log verify events.jsonl --head events.head --key auditor.pub",
+        "lifeseal log verify events.jsonl --head release.sig --policy trust.toml --withdrawals withdrawn.sig",
         "lifeseal log verify events.2025.jsonl events.jsonl",
     )
 )
 @click.argument("file", type=PATH, nargs=-1, required=True)
 @click.option("--head", metavar="HEX|FILE", help="A head kept elsewhere, or the file it is kept in; without one a cut tail cannot be seen.")
-@click.option("--key", type=PATH, help="Public key that must have signed the head (PEM).")
+@click.option("--key", type=PATH, help="Public key that must have signed the head, or the release or certificate that holds it (PEM).")
+@click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
+@click.option("--withdrawals", type=PATH, metavar="FILE", help="Signed list of what was withdrawn; its signature is judged as the head's is.")
+@click.option("--state", type=PATH, metavar="DIR", help="With --withdrawals: remember the newest list here, and refuse an older one.")
 @common
-def verify(output: Output, *, file: tuple[Path, ...], head: str | None, key: Path | None) -> None:
+def verify(
+    output: Output,
+    *,
+    file: tuple[Path, ...],
+    head: str | None,
+    key: Path | None,
+    policy_file: Path | None,
+    withdrawals: Path | None,
+    state: Path | None,
+) -> None:
     """Check that no line of FILE was changed, removed, added or moved.
 
     Several files must go on one from another, the oldest first; the head is of the last.
@@ -38,9 +52,17 @@ def verify(output: Output, *, file: tuple[Path, ...], head: str | None, key: Pat
     from lifeseal import evidence
     from lifeseal.errors import TamperedError
 
-    if key is not None and head is None:
-        raise click.UsageError("--key is about a signed head, and needs --head FILE")
-    wanted = None if head is None else _head(head, key)
+    signed = key is not None or policy_file is not None
+    if signed and head is None:
+        raise click.UsageError("--key and --policy are about a signed head, and need --head FILE")
+    if not signed and (withdrawals is not None or state is not None):
+        raise click.UsageError("--withdrawals and --state need a signed head to judge, and someone to trust")
+    if signed:
+        policy = load_policy(key=key, file=policy_file)
+        consulted = load_withdrawals(withdrawals, state, policy)
+        wanted: str | None = evidence.open_head(str(head), policy=policy, withdrawals=consulted).value
+    else:
+        wanted = None if head is None else _head(head)
     checked = [evidence.verify(place, head=wanted if place == file[-1] else None) for place in file]
     for place, before, after in zip(file[1:], checked, checked[1:], strict=False):
         if after.previous != before.head:
@@ -137,18 +159,15 @@ def report(output: Output, *, file: Path, html: Path | None, oscal: Path | None)
     output.plain("report", document, lines)
 
 
-def _head(text: str, key: Path | None) -> str:
-    """Take a head as it is written, or the first word of the file that is named, or a signed head."""
-    if _HEAD.fullmatch(text) and key is None:
+def _head(text: str) -> str:
+    """Take a head as it is written, or the first word of the file that is named; a signed one needs somebody to trust."""
+    if _HEAD.fullmatch(text):
         return text.lower()
-    from lifeseal import attestation, evidence
     from lifeseal._io import read_bounded
 
-    if key is not None:
-        return evidence.open_head(text, policy=attestation.TrustedKey.from_file(key)).value
     data = read_bounded(text, limit=1 << 16)
     if data.lstrip().startswith(b"{"):
-        raise click.UsageError(f"--head: {text} is a signed head; say with --key who must have signed it")
+        raise click.UsageError(f"--head: {text} is a signed head; say with --key or --policy who must have signed it")
     words = data.decode("utf-8", "replace").split()
     if not words or not _HEAD.fullmatch(words[0]):
         raise click.UsageError(f"--head: 64 hexadecimal digits, or a file that begins with them, were expected: {text!r}")

@@ -17,7 +17,7 @@ from lifeseal._io import Appender, StrPath, canonical, open_regular, replace, se
 from lifeseal.attestation import Signer
 from lifeseal.errors import FormatError, LifesealError, LimitError, StateError
 from lifeseal.evidence._read import LOG_SCHEMA, MAX_LINE, MAX_TORN, NO_LINE, START_ROOM, last_whole, may_be_start, parse_entry
-from lifeseal.principles import Event, Fact, implements, note, now, set_process_sink, sink_for_block
+from lifeseal.principles import Event, Fact, current_sink, implements, note, now, set_process_sink, sink_for_block
 
 _UNFLUSHED = 512 << 10
 _LAST = 1024  # an entry that ends a log is shorter
@@ -288,6 +288,17 @@ def stop() -> None:
         set_process_sink(None)
     if log is not None:
         log.close()
+
+
+def current_head() -> str:
+    """Return the head of the log that hears this block or process, to be put into what is signed and kept elsewhere.
+
+    Returns:
+        64 hexadecimal digits, for ``log_head`` of a release, a certificate or a statement, and later for ``head=`` of `verify`; empty where
+        no log listens.
+    """
+    sink = current_sink()
+    return sink.head if isinstance(sink, Log) else ""
 
 
 def _entry(kind: str, fields: dict[str, object]) -> tuple[bytes, dict[str, object]]:

@@ -3,7 +3,6 @@
 
 import datetime as dt
 import json
-import uuid
 
 from lifeseal import __version__
 from lifeseal._io import StrPath
@@ -52,6 +51,8 @@ def control(provision: str) -> str:
 
 
 def _uuid(*parts: str) -> str:
+    import uuid
+
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join((NAMESPACE, *parts))))
 
 

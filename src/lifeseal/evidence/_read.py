@@ -4,12 +4,13 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import attrs
 
-from lifeseal._io import Hasher, Record, StrPath, canonical, loads, open_regular
+from lifeseal._io import Hasher, Record, StrPath, canonical, exact_fields, loads, open_regular, parse_hex
 from lifeseal.errors import FormatError, LifesealError, LimitError, RolledBackError, TamperedError
-from lifeseal.principles import Event, Fact, implements, note
+from lifeseal.principles import Event, implements, note
 
 LOG_SCHEMA = "lifeseal.log/1"
 NO_LINE = bytes(32)
@@ -19,6 +20,8 @@ _BUFFER = 1 << 20
 _START = canonical({"kind": "start", "prev": NO_LINE.hex(), "schema": LOG_SCHEMA, "time": ""})[:-2]
 START_ROOM = len(_START) + 64
 _START_PREV = range(_START.index(NO_LINE.hex().encode()), _START.index(NO_LINE.hex().encode()) + 64)
+_LINE_FEED = ord("\n")
+_NONE = NO_LINE.hex()
 _HEX = frozenset(b"0123456789abcdef")
 
 
@@ -66,14 +69,15 @@ def verify(path: StrPath, *, head: str | None = None) -> LogVerification:
         TamperedError: A line does not follow from the line before: one was changed, removed, added or moved.
     """
     events = damaged = 0
-    last, found, previous, kind = NO_LINE.hex(), head is None, "", ""
-    for entry, digest in entries(path):
-        kind = entry.kind
-        events += kind == "event"
-        damaged += kind == "recovered"
-        previous = entry.previous or previous
-        last = digest
-        found = found or digest == head
+    last, found, previous, kind = "", head is None, "", ""
+    for entry in entries(path):
+        last, kind = entry.digest, entry.kind
+        if kind == "event":
+            events += 1
+        else:
+            damaged += kind == "recovered"
+            previous = entry.previous or previous
+        found = found or last == head
     if not found:
         raise RolledBackError(f"{os.fspath(path)}: head {str(head)[:16]} is not in this log: its tail was cut, or it is another log")
     note(events=events, damaged=damaged, head=last)
@@ -95,38 +99,62 @@ def read(path: StrPath) -> Iterator[Event]:
         OSError: It cannot be read.
         TamperedError: See `verify`.
     """
-    yield from (entry.event for entry, _ in entries(path) if entry.event is not None)
+    yield from (event for entry in entries(path) if (event := entry.event) is not None)
 
 
-@attrs.frozen
-class Entry:
-    """One line of a log that was checked.
+class Entry(NamedTuple):
+    """One line of a log that was checked. A tuple, because a log has very many.
 
     Attributes:
         line: Its number, from 1.
         kind: ``start``, ``event``, ``recovered`` or ``end``.
-        event: What happened, if it is an event.
-        previous: Of a first line that goes on from another log: that log's head.
+        digest: Hexadecimal SHA-256 of the line.
+        fields: What it says.
     """
 
     line: int
     kind: str
-    event: Event | None
-    previous: str
+    digest: str
+    fields: dict[str, Any]
+
+    @property
+    def event(self) -> Event | None:
+        """What happened, if it is an event."""
+        if self.kind != "event":
+            return None
+        fields = self.fields
+        return Event(
+            time=fields["time"],
+            primitive=fields["primitive"],
+            outcome=fields["outcome"],
+            error=fields["error"],
+            provisions=tuple(fields["provisions"]),
+            facts={name: tuple(fact) if type(fact) is list else fact for name, fact in fields["facts"].items()},
+        )
+
+    @property
+    def previous(self) -> str:
+        """Of a first line that goes on from another log: that log's head; else empty."""
+        return str(self.fields["prev"]) if self.line == 1 and self.fields["prev"] != _NONE else ""
 
 
 _OTHERS = frozenset({"event", "recovered", "end"})
+_LONGEST = {"time": 40, "primitive": 200, "outcome": 16, "error": 80}
+_EVENT = {"kind": str, "prev": str, "provisions": list, "facts": dict, **dict.fromkeys(_LONGEST, str)}
+_MAX_KIND = 32
+_TEXT = frozenset({str})
+_FACTS = frozenset({str, int, bool, type(None)})
 
 
-def entries(path: StrPath, *, whole: Hasher | None = None) -> Iterator[tuple[Entry, str]]:
-    """Yield each entry and its line's hash; a line that a crash tore must be closed by the entry after it.
+def entries(path: StrPath, *, whole: Hasher | None = None) -> Iterator[Entry]:
+    """Yield each entry; a line that a crash tore must be closed by the entry after it.
 
     Args:
         path: The log.
         whole: Takes in every byte that is read.
     """
     where = os.fspath(path)
-    before = NO_LINE
+    before = _NONE
     torn = b""
     number = 0
     ended = False
@@ -136,9 +164,9 @@ def entries(path: StrPath, *, whole: Hasher | None = None) -> Iterator[tuple[Ent
             place = f"{where}, line {number}"
             if whole is not None:
                 whole.update(memoryview(line))
-            body = line.removesuffix(b"\n")
+            body = line[:-1] if line[-1] == _LINE_FEED else line
             try:
-                record, kind = parse_entry(body, where=place)
+                fields, kind = parse_entry(body, where=place)
             except (FormatError, LimitError) as error:
                 torn, fault = torn + line, fault or error
                 if len(torn) > MAX_TORN or (number == 1 and not may_be_start(body)):
@@ -146,19 +174,24 @@ def entries(path: StrPath, *, whole: Hasher | None = None) -> Iterator[tuple[Ent
                 continue
             if fault is not None and kind != "recovered":
                 raise fault
-            _check_place(kind, place, first=number == 1, ended=ended)
-            if not line.endswith(b"\n"):
+            if ended or number == 1 or kind != "event":
+                _check_place(kind, place, first=number == 1, ended=ended)
+            if body is line:
                 raise FormatError(place, "the last line is torn; the next writer will close it")
-            prev = record.take_hex("prev", length=32)
-            if prev != before and number > 1:
-                raise TamperedError(f"{place}: does not follow from the line before: a line was changed, removed, added or moved")
-            entry = _entry(record, kind, torn, prev, number)
-            before, torn, fault, ended = hashlib.sha256(body).digest(), b"", None, kind == "end"
-            yield entry, before.hex()
-    if number == 0:
+            _check_fields(kind, fields, torn, place)
+            if fields["prev"] != before:
+                _check_previous(fields["prev"], place, first=number == 1)
+            before = hashlib.sha256(body).hexdigest()
+            torn, fault, ended = b"", None, kind == "end"
+            yield Entry(number, kind, before, fields)
+    _check_end(where, number, fault)
+
+
+def _check_end(where: str, lines: int, fault: LifesealError | None) -> None:
+    if lines == 0:
         raise FormatError(where, "an event log was expected; the file is empty")
     if fault is not None:
-        raise FormatError(f"{where}, line {number}", "the last line is torn; the next writer will close it")
+        raise FormatError(f"{where}, line {lines}", "the last line is torn; the next writer will close it")
 
 
 def _check_place(kind: str, place: str, *, first: bool, ended: bool) -> None:
@@ -167,6 +200,13 @@ def _check_place(kind: str, place: str, *, first: bool, ended: bool) -> None:
     if kind != "start" if first else kind not in _OTHERS:
         wanted = "start" if first else " or ".join(sorted(_OTHERS))
         raise FormatError(place, f"an entry of kind {wanted} was expected, not {kind[:32]!r}")
+
+
+def _check_previous(prev: str, place: str, *, first: bool) -> None:
+    """Refuse another hash than that of the line before; the first line may have that of a log that it goes on from."""
+    parse_hex(prev, length=32, where=f"{place}, 'prev'")
+    if not first:
+        raise TamperedError(f"{place}: does not follow from the line before: a line was changed, removed, added or moved")
 
 
 def may_be_start(line: bytes) -> bool:
@@ -204,43 +244,44 @@ def last_whole(tail: bytes, *, from_start: bool, where: str) -> tuple[bytes, int
     return NO_LINE, 0
 
 
-def parse_entry(line: bytes, *, where: str) -> tuple[Record, str]:
+def parse_entry(line: bytes, *, where: str) -> tuple[dict[str, Any], str]:
     """Read a line as far as every kind of entry has it; the rest is checked by `verify`."""
-    record = Record(loads(line, where=where, max_bytes=MAX_LINE, what="a log entry"), where=where)
-    return record, record.take_str("kind", max_length=32)
+    fields = loads(line, where=where, max_bytes=MAX_LINE, what="a log entry")
+    kind = fields.get("kind") if isinstance(fields, dict) else None
+    if not isinstance(fields, dict) or not isinstance(kind, str) or len(kind) > _MAX_KIND:
+        Record(fields, where=where).take_str("kind", max_length=_MAX_KIND)
+        raise FormatError(where, "a log entry was expected")
+    return fields, kind
 
 
-def _entry(record: Record, kind: str, torn: bytes, prev: bytes, number: int) -> Entry:
-    event = None
+def _check_fields(kind: str, fields: dict[str, Any], torn: bytes, where: str) -> None:
     if kind == "event":
-        event = _event(record)
+        _check_event(fields, where=where)
     else:
-        record.take_const("schema", LOG_SCHEMA)
-        record.take_str("time", max_length=40)
-    if kind == "recovered":
+        _check_other(fields, torn, where=where)
+
+
+def _check_event(fields: dict[str, Any], *, where: str) -> None:
+    exact_fields(fields, _EVENT, where=where)
+    for name, most in _LONGEST.items():
+        if len(fields[name]) > most:
+            raise LimitError(f"{where}, {name!r}", limit=most, seen=len(fields[name]), unit="characters")
+    if not _TEXT.issuperset(map(type, fields["provisions"])):
+        raise FormatError(f"{where}, 'provisions'", "an array of strings was expected")
+    facts = fields["facts"]
+    if not _FACTS.issuperset(map(type, facts.values())):
+        for name, fact in facts.items():
+            if type(fact) not in _FACTS and not (type(fact) is list and _TEXT.issuperset(map(type, fact))):
+                raise FormatError(f"{where}, 'facts'", f"{name[:40]!r} holds neither text nor a number nor a list of texts")
+
+
+def _check_other(fields: dict[str, Any], torn: bytes, *, where: str) -> None:
+    record = Record(fields, where=where)
+    record.take_const("schema", LOG_SCHEMA)
+    record.take_str("time", max_length=_LONGEST["time"])
+    record.take_str("prev")
+    record.take_str("kind")
+    if fields["kind"] == "recovered":
         record.take_int("torn", low=len(torn), high=len(torn))
         record.take_const("torn_sha256", hashlib.sha256(torn).hexdigest())
     record.done()
-    return Entry(number, kind, event, prev.hex() if kind == "start" and prev != NO_LINE else "")
-
-
-def _event(record: Record) -> Event:
-    facts: dict[str, Fact] = {}
-    fields = record.take("facts")
-    if not isinstance(fields, dict):
-        raise FormatError(record.at("facts"), "an object was expected")
-    for name, value in fields.items():
-        if isinstance(value, list):
-            facts[name] = tuple(str(item) for item in value)
-        elif value is None or isinstance(value, str | int):
-            facts[name] = value
-        else:
-            raise FormatError(record.at("facts"), f"{name[:40]!r} holds neither text nor a number nor a list")
-    return Event(
-        time=record.take_str("time", max_length=40),
-        primitive=record.take_str("primitive", max_length=200),
-        outcome=record.take_str("outcome", max_length=16),
-        error=record.take_str("error", max_length=80),
-        provisions=record.take_strs("provisions"),
-        facts=facts,
-    )

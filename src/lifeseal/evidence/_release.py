@@ -10,8 +10,21 @@ from typing import Any
 import attrs
 
 from lifeseal._io import Record, StrPath, parse_hex
-from lifeseal.attestation import Bundle, Policy, Purpose, Signer, SignerInfo, Statement, Subject, open_statement, parse_time, sign_statement
+from lifeseal.attestation import (
+    Bundle,
+    Policy,
+    Purpose,
+    Signer,
+    SignerInfo,
+    Statement,
+    Subject,
+    Withdrawals,
+    open_statement,
+    parse_time,
+    sign_statement,
+)
 from lifeseal.errors import FormatError, PolicyError, RolledBackError
+from lifeseal.evidence._heads import check_head
 from lifeseal.principles import implements, note
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -56,7 +69,7 @@ class Release:
         open_risks: Risks that were left open.
         datasets: Names and digests of the manifests of its data.
         results: Tests of this very digest.
-        log_head: Head of the event log at the release, hexadecimal, or empty.
+        log_head: Head of the event log at the release, hexadecimal, or empty; see `current_head`.
         released: When, UTC; the signer's clock.
         next_review: Until when it holds, UTC.
     """
@@ -84,8 +97,9 @@ class Release:
             raise ValueError(f"a release says something under each of {', '.join(_TEXTS)}, training_data and limitations")
         if self.released.tzinfo is None or self.next_review.tzinfo is None or self.next_review <= self.released:
             raise ValueError("released= and next_review= need a time zone, and the review comes later")
-        if self.number < 1 or (self.log_head and len(self.log_head) != 2 * hashlib.sha256().digest_size):
-            raise ValueError("number= is at least 1, and log_head= has 64 hexadecimal digits")
+        if self.number < 1:
+            raise ValueError("number= is at least 1")
+        check_head(self.log_head)
 
     @property
     def expect(self) -> str:
@@ -123,7 +137,7 @@ class Release:
         record = Record(statement.predicate, where=f"{where}, predicate")
         fields: dict[str, Any] = {field: record.take_str(field, max_length=_MAX_TEXT) for field in _TEXTS}
         fields |= {field: record.take_strs(field) for field in _LISTS}
-        number, head = record.take_int("number", low=1), record.take_str("log_head", max_length=64)
+        number, head = record.take_int("number", low=1), record.take_str("log_head")
         datasets = tuple(_dataset(item, where=record.at("datasets")) for item in record.take_list("datasets"))
         results = tuple(_result(item, where=record.at("results")) for item in record.take_list("results"))
         fields |= {field: parse_time(record.take_str(field, max_length=32), where=record.at(field)) for field in ("released", "next_review")}
@@ -172,6 +186,7 @@ def open_release(
     path: StrPath,
     *,
     policy: Policy,
+    withdrawals: Withdrawals | None = None,
     at_least: int = 1,
     without_results: bool = False,
     now: dt.datetime | None = None,
@@ -183,6 +198,7 @@ def open_release(
     Args:
         path: The file.
         policy: Whose signatures count; there is no default.
+        withdrawals: Refuses signers from a time on, and releases of models that were withdrawn.
         at_least: The smallest number accepted; keep the last one seen.
         without_results: Accept a release that rests on no test.
         now: The time to judge by, with a time zone; by default this machine's clock.
@@ -196,11 +212,14 @@ def open_release(
         OSError: It cannot be read.
         RolledBackError: Its number is smaller.
         UntrustedError: The signature does not verify under the policy, its review is due, or it rests on no test.
+        WithdrawnError: The signer or the model was withdrawn.
     """
     where = os.fspath(path)
-    statement, signer = open_statement(Bundle.load(path), policy=policy, purpose=Purpose.RELEASE, where=where)
+    statement, signer = open_statement(Bundle.load(path), policy=policy, purpose=Purpose.RELEASE, where=where, withdrawals=withdrawals)
     found = Release.from_statement(statement, where=where)
     note(subject=found.subject.digest, version=found.version, number=found.number, signer=signer.fingerprint)
+    if withdrawals is not None:
+        withdrawals.check_artefact(found.subject.digest, where=where)
     if found.number < at_least:
         raise RolledBackError(f"{where}: release number {found.number}, and at least {at_least} was expected: an older one")
     if (now or dt.datetime.now(dt.UTC)) >= found.next_review:

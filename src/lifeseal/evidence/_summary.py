@@ -197,11 +197,11 @@ def summarise(log: StrPath) -> Summary:
     head = previous = ""
     damaged = 0
     whole = new_hasher("sha256")
-    for entry, digest in entries(log, whole=whole):
-        head, previous = digest, previous or entry.previous
+    for entry in entries(log, whole=whole):
+        head, previous = entry.digest, previous or entry.previous
         damaged += entry.kind == "recovered"
-        if entry.event is not None:
-            fold.add(entry.line, entry.event)
+        if (event := entry.event) is not None:
+            fold.add(entry.line, event)
     note(head=head, events=fold.events)
     return fold.summary(log=os.fspath(log), digest=whole.digest().hex(), head=head, previous=previous, damaged=damaged)
 

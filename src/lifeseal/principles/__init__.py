@@ -7,7 +7,7 @@
 """
 
 from lifeseal.principles._catalogue import EN, UK, Judgement, Principle, Provision, find, judgements, principles, provisions
-from lifeseal.principles._events import Event, Fact, Sink, announce, note, now, set_process_sink, sink_for_block
+from lifeseal.principles._events import Event, Fact, Sink, announce, current_sink, note, now, set_process_sink, sink_for_block
 from lifeseal.principles._tags import Level, Primitive, Tag, implements, load_all, primitives, public_callables, refused, tag_of, untagged
 from lifeseal.principles._untagged import UNTAGGED
 
@@ -25,6 +25,7 @@ __all__ = [
     "Sink",
     "Tag",
     "announce",
+    "current_sink",
     "find",
     "implements",
     "judgements",

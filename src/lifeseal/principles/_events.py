@@ -67,6 +67,11 @@ def set_process_sink(sink: Sink | None) -> Sink | None:
     return before
 
 
+def current_sink() -> Sink | None:
+    """Return the sink that hears this block or process, or None."""
+    return _block_sink.get() or _ProcessSink.current
+
+
 def note(**facts: Fact) -> None:
     """Add facts to the event of the primitive that is running.
 
@@ -109,7 +114,7 @@ def send(event: Event) -> None:
     logging = sys.modules.get("logging")
     if logging is not None and (logger := logging.getLogger(LOGGER)).isEnabledFor(logging.INFO):
         logger.info("%s %s", event.primitive, event.outcome, extra=_attributes(event))
-    sink = _block_sink.get() or _ProcessSink.current
+    sink = current_sink()
     if sink is not None:
         sink.emit(event)
 

@@ -5,7 +5,6 @@ import enum
 import functools
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import ParamSpec, TypeVar
@@ -141,6 +140,8 @@ def primitives() -> Mapping[str, Primitive]:
 
 def load_all() -> Mapping[str, Primitive]:
     """Import every package of lifeseal whose functions carry tags, and return all tagged functions by name."""
+    import pkgutil
+
     import lifeseal
 
     for module in pkgutil.iter_modules(lifeseal.__path__):
