@@ -10,50 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
-from lifeseal.cli._options import PATH, refuse_half_unicode, secret_from
+from lifeseal.cli._named_root import Named
+from lifeseal.cli._options import PATH, refuse_half_unicode
+from lifeseal.cli._service_roots import pkcs11_root
 
 if TYPE_CHECKING:
     from lifeseal.erasure import RootHolder
 
 R = TypeVar("R")
-
-
-class Named(NamedTuple):
-    """A root that the user named.
-
-    Attributes:
-        uri: Whole, as ``file:PATH``.
-        place: What stands behind the first colon.
-        vault: The vault folder.
-        secret_file: Where passphrase, PIN or token stands; without it a terminal is asked.
-        new: Ask twice for what is chosen now.
-        configured: It stands in the configuration, not on the command line.
-    """
-
-    uri: str
-    place: str
-    vault: Path
-    secret_file: Path | None
-    new: bool
-    configured: bool
-
-    def secret(self, what: str, *, confirm: bool = False) -> bytearray:
-        """Read the secret that opens the root; the caller owns it.
-
-        Args:
-            what: As ``Passphrase``, for prompts and messages.
-            confirm: Ask twice.
-
-        Returns:
-            The secret, not empty.
-
-        Raises:
-            click.UsageError: None is given, and there is no terminal to ask on.
-        """
-        found = secret_from(self.secret_file, prompt=f"{what} of {self.vault}", confirm=confirm, what=f"the {what}")
-        if not found:
-            raise click.UsageError(f"the {what} of {self.uri!r} is asked on a terminal; elsewhere give --root-secret-file")
-        return bytearray(found)
 
 
 class Kind(NamedTuple):
@@ -93,6 +57,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "file": Kind(form="file:PATH", build=_file),
         "passphrase": Kind(form="passphrase:", build=_passphrase, secret=True),
+        "pkcs11": Kind(form="pkcs11:token=LABEL?module-path=LIBRARY", build=pkcs11_root, secret=True),
     }
 )
 FORMS = " or ".join([", ".join(kind.form for kind in list(KINDS.values())[:-1]), list(KINDS.values())[-1].form])

@@ -18,6 +18,7 @@ from lifeseal.erasure._files import SealedFile, UnsealedFile, json_field
 from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Strength, Wrapper
 from lifeseal.erasure._holds import Holds
 from lifeseal.erasure._passphrase import PassphraseRoot
+from lifeseal.erasure._pkcs11_root import Pkcs11Root
 from lifeseal.erasure._subjects import Subjects
 from lifeseal.erasure._trials import Sample, Trial, Trials
 from lifeseal.erasure._unlocked import allow_unlocked_memory
@@ -37,6 +38,7 @@ __all__ = [
     "KeyState",
     "KeyVersion",
     "PassphraseRoot",
+    "Pkcs11Root",
     "RootHolder",
     "Sample",
     "SealedAsset",

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from lifeseal._io import Appender, Secret
+from lifeseal._io import Secret
 from lifeseal.erasure._holders import KeyState, Strength
-from lifeseal.erasure._layout import KEY_SIZE, LOCK
+from lifeseal.erasure._layout import KEY_SIZE
+from lifeseal.erasure._locks import folder_locked
 from lifeseal.errors import CredentialError, FormatError, StateError
 
 _SALT = 16
@@ -144,12 +145,8 @@ class PassphraseRoot:
             LockedError: Another process is writing.
             OSError: The lock file cannot be opened.
         """
-        lock = Appender(vault / LOCK, mode=0o600)
-        try:
-            with lock.locked(wait=False):
-                yield
-        finally:
-            lock.close()
+        with folder_locked(vault):
+            yield
 
     def close(self) -> None:
         """Zero the passphrase and what was derived from it; twice is no error."""

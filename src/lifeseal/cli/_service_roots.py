@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Roots in tokens and services, from their URIs."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lifeseal.cli._named_root import Named, Options
+
+if TYPE_CHECKING:
+    from lifeseal.erasure import RootHolder
+
+
+def pkcs11_root(named: Named) -> "RootHolder":
+    """Build a root in a token from a PKCS #11 URI (RFC 7512): ``token``, ``serial``; ``module-path``, ``hardware``, ``retention-days``."""
+    from lifeseal.erasure import Pkcs11Root
+
+    path, _, query = named.place.partition("?")
+    inside, asked = Options(path, ";", uri=named.uri), Options(query, "&", uri=named.uri)
+    token, serial, module = inside.take("token"), inside.take("serial"), asked.take("module-path")
+    hardware, retention = asked.take_flag("hardware"), asked.take_days("retention-days")
+    for name in ("pin-value", "pin-source"):
+        if asked.take(name) is not None:
+            raise click.UsageError(f"a root's URI holds no {name}: the PIN is asked on a terminal; elsewhere give --root-secret-file")
+    inside.done()
+    asked.done()
+    if token is None or module is None:
+        raise click.UsageError(f"a root in a token is written pkcs11:token=LABEL?module-path=LIBRARY, not {named.uri!r}")
+    if not module.startswith("/"):
+        raise click.UsageError(f"{named.uri!r}: module-path is an absolute path")
+    return Pkcs11Root(module, token=token, serial=serial, hardware=hardware, retention=retention, pin=named.secret("PIN"))

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages on holders work from the first line to the last: their console blocks in a shell, their Python blocks in Python."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import softhsm
+
+HOW_TO = Path(__file__).parent.parent / "docs" / "how-to"
+_BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def script_of(page):
+    """Turn a page into one shell script: what stands behind a prompt is run, the rest is output."""
+    script = ["set -euo pipefail"]
+    for kind, text in _BLOCK.findall((HOW_TO / page).read_text()):
+        if kind == "python":
+            script += ["python - <<'END OF BLOCK'", text.rstrip(), "END OF BLOCK"]
+        else:
+            lines = [line[2:] for line in text.splitlines() if line.startswith(("$ ", "> "))]
+            script += [line for line in lines if not line.startswith("pip install")]
+    return "\n".join(script) + "\n"
+
+
+def run(page, folder, **environment):
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "XDG_CONFIG_HOME": "/nonexistent", **environment}
+    done = subprocess.run(["bash", "-c", script_of(page)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not softhsm.is_there(), reason=softhsm.NO_SOFTHSM)
+def test_pkcs11(tmp_path):
+    out = run("root-pkcs11.md", tmp_path)
+    assert "Best effort: a PKCS#11 token" in out
+    assert out.count("Secret Key Object") == 1
