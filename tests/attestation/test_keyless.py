@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sigstore.verify import Verifier
-from tests.support.forged import forged
+from tests.support.forged import changed, flipped, forged
 
 from lifeseal import signing, testing
 from lifeseal._io import encode_base64, require
@@ -82,18 +82,6 @@ def refused(bundle, deployment, kind, because, **who):
         check(bundle, deployment, **who)
     assert type(caught.value) is kind
     assert because in str(caught.value), caught.value
-
-
-def changed(bundle, **fields):
-    """Change the log's entry; fields of its proof are named with an underscore before."""
-    entry = bundle.material.entry
-    proof = attrs.evolve(entry.proof, **{name[1:]: value for name, value in fields.items() if name.startswith("_")})
-    entry = attrs.evolve(entry, proof=proof, **{name: value for name, value in fields.items() if not name.startswith("_")})
-    return attrs.evolve(bundle, material=attrs.evolve(bundle.material, entry=entry))
-
-
-def flipped(data, at=-1):
-    return data[:at] + bytes([data[at] ^ 1]) + (data[at + 1 :] if at != -1 else b"")
 
 
 # --- Signing and verifying
@@ -213,6 +201,22 @@ def test_an_identity_or_issuer_with_stray_characters_is_no_policy(deployment, te
         TrustedIdentity(ME, f"https://{text}" if text else text, trust)
     with pytest.raises(ValueError, match="the identity provider's URL"):
         TrustedIdentity(ME, "issuer.example.org", trust)
+
+
+@pytest.mark.parametrize("wrong", [None, 1, b"me@example.org", ["me@example.org"]])
+def test_another_type_is_the_callers_mistake_and_is_told_so(deployment, wrong):
+    kind = type(wrong).__name__
+    with pytest.raises(TypeError, match=f"identity= must be text, not {kind}"):
+        TrustedIdentity(wrong, deployment.oidc.url, deployment.trust())
+    with pytest.raises(TypeError, match=f"issuer= must be text, not {kind}"):
+        TrustedIdentity(ME, wrong, deployment.trust())
+    with pytest.raises(TypeError, match=f"trust= must be a SigstoreTrust.*, not {kind}"):
+        TrustedIdentity(ME, deployment.oidc.url, wrong)
+    for make in (SigstoreSigner.ambient, SigstoreSigner.interactive, lambda trust: SigstoreSigner(trust, deployment.oidc.token(ME))):
+        with pytest.raises(TypeError, match=f"trust= must be a SigstoreTrust.*, not {kind}"):
+            make(wrong)
+    with pytest.raises(TypeError, match=f"token= must be text, not {kind}"):
+        SigstoreSigner(deployment.trust(), wrong)
 
 
 def test_one_identity_counts_once(deployment):
@@ -497,6 +501,85 @@ def test_the_numbers_of_a_proof_are_those_of_its_checkpoint():
         refused(changed(whole, index=1), deployment, SignatureError, "for another tree than its checkpoint")
 
 
+def test_a_retired_authority_does_not_vouch_by_the_name_of_its_successor(deployment, rekor):
+    """The public deployment's first root and its present one have the same name."""
+    retired_one = testing.Sigstore().fulcio
+    retired_one.ct_key = deployment.fulcio.ct_key
+    document = json.loads(deployment.trusted_root())
+    document["certificateAuthorities"].insert(0, json.loads(json.dumps(document["certificateAuthorities"][0])))
+    first = document["certificateAuthorities"][0]
+    first["certChain"]["certificates"] = [{"rawBytes": encode_base64(ca.der)} for ca in (retired_one.authority, retired_one.root)]
+    old, new = made(deployment, rekor, fulcio=retired_one), made(deployment, rekor)
+
+    def check_both():
+        policy = TrustedIdentity(ME, deployment.oidc.url, SigstoreTrust.from_bytes(json.dumps(document).encode()))
+        assert policy.check((new,), purpose=Purpose.MODEL)
+        return policy.check((old,), purpose=Purpose.MODEL)
+
+    assert check_both()
+    first["validFor"]["end"] = "2021-01-01T00:00:00Z"
+    with pytest.raises(PolicyError, match="authority 'CN=loopback Fulcio' was not in use then"):
+        check_both()
+
+
+CHECKPOINTS = {
+    "in another name": (lambda name, signed: f"\N{EM DASH} another {signed}\n", "in the name of 'another'"),
+    "without a name": (lambda name, signed: f"\N{EM DASH} {signed}\n", "Signature not found"),
+    "after other text": (lambda name, signed: f"believe me\n\N{EM DASH} {name} {signed}\n", "is no signature"),
+    "before other text": (lambda name, signed: f"\N{EM DASH} {name} {signed}\nbelieve me\n", "is no signature"),
+    "without an end": (lambda name, signed: f"\N{EM DASH} {name} {signed}\n\N{EM DASH}", "must end with newline"),
+    "after an empty signature": (lambda name, signed: f"\N{EM DASH} other AAAA\n\N{EM DASH} {name} {signed}\n", "too few bytes"),
+    "with other characters in it": (lambda name, signed: f"\N{EM DASH} {name} {signed[:9]}!{signed[9:]}\n", "is no signature"),
+    "with more padding": (lambda name, signed: f"\N{EM DASH} {name} {signed}=\n", "is no signature"),
+    "with unused bits": (lambda name, signed: f"\N{EM DASH} {name} {_other_spelling(signed)}\n", "is no signature"),
+    "twice, once in another name": (
+        lambda name, signed: f"\N{EM DASH} {name} {signed}\n\N{EM DASH} another {signed}\n",
+        "in the name of 'another'",
+    ),
+}
+
+
+def _other_spelling(signed):
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    bare = signed.rstrip("=")
+    assert bare != signed
+    return bare[:-1] + digits[digits.index(bare[-1]) + 1] + signed[len(bare) :]
+
+
+@pytest.mark.parametrize("how", CHECKPOINTS)
+def test_what_is_below_a_checkpoint_is_the_logs_signature_and_those_of_others(deployment, rekor, how):
+    write, because = CHECKPOINTS[how]
+    bundle = made(deployment, rekor)
+    while "=" not in bundle.material.entry.proof.checkpoint[-4:]:  # of no bit is left over in every third length
+        bundle = made(deployment, rekor)
+    note, _, below = bundle.material.entry.proof.checkpoint.partition("\n\n")
+    _, name, signed = below.split()
+    for good in (f"\N{EM DASH} {name} {signed}\n", f"\N{EM DASH} witness {'A' * 12}\n\N{EM DASH} {name} {signed}\n"):
+        assert check(changed(bundle, _checkpoint=f"{note}\n\n{good}"), deployment)
+    refused(changed(bundle, _checkpoint=f"{note}\n\n{write(name, signed)}"), deployment, SignatureError, because)
+
+
+def test_rekor_1_writes_a_number_behind_its_name_in_the_note_alone(deployment):
+    log, bundle = testing.Log(1), made(deployment)
+    log.key = deployment.logs[1].key
+    leaf = hashlib.sha256(b"\0" + bundle.material.entry.body).digest()
+
+    def noted(origin, name):
+        note = f"{origin}\n1\n{encode_base64(leaf)}\n"
+        checkpoint = f"{note}\n\N{EM DASH} {name} {encode_base64(log.id[:4] + sign(log.key, note.encode()))}\n"
+        return changed(bundle, _index=0, _size=1, _root=leaf, _hashes=(), _checkpoint=checkpoint)
+
+    assert check(noted("rekor.example.org - 1193050959916656506", "rekor.example.org"), deployment)
+    refused(noted("rekor.example.org - 1193050959916656506", "rekor.example"), deployment, SignatureError, "in the name of")
+    refused(noted("rekor.example.org", "rekor"), deployment, SignatureError, "in the name of")
+
+
+def test_a_promise_that_is_about_no_time_is_refused(deployment, rekor):
+    bundle = made(deployment, rekor)
+    assert check(changed(bundle, promise=b"", time=0), deployment)
+    refused(changed(bundle, promise=bundle.material.entry.promise or b"promise", time=0), deployment, SignatureError, "is about no time")
+
+
 def test_an_old_configuration_still_verifies_and_does_not_sign(deployment):
     bundle, document = made(deployment), json.loads(deployment.trust_config())
     document["signingConfig"]["rekorTlogUrls"][0]["validFor"]["end"] = "2021-01-01T00:00:00Z"
@@ -655,6 +738,20 @@ def test_trust_is_read_from_a_file(deployment, tmp_path):
     assert SigstoreTrust.public_good().signs
 
 
+def in_log(name, index, *inner, **fields):
+    def change(document):
+        place = document["trustedRoot"][name][index]
+        for step in inner:
+            place = place[step]
+        place.update(fields)
+
+    return change
+
+
+def of_one_name(logs):
+    logs[1]["logId"] = logs[0]["logId"]
+
+
 def without(name):
     def change(document):
         document["trustedRoot"][name] = []
@@ -667,6 +764,14 @@ def without(name):
     [
         (without("tlogs"), "no transparency log"),
         (without("certificateAuthorities"), "Fulcio certificates not found"),
+        (without("ctlogs"), "'ctlogs' names no certificate log"),
+        (in_log("tlogs", 1, "publicKey", rawBytes=""), "'tlogs', entry 1: its key cannot be used: public key is empty"),
+        (in_log("tlogs", 0, "publicKey", rawBytes="AAAA"), "'tlogs', entry 0: its key cannot be used: could not load"),
+        (in_log("ctlogs", 0, "publicKey", keyDetails="PKIX_ED25519"), "'ctlogs', entry 0: its key cannot be used: invalid key format"),
+        (in_log("ctlogs", 0, "publicKey", keyDetails="LMS_SHA256"), "'ctlogs', entry 0: its key cannot be used: unsupported key type"),
+        (in_log("tlogs", 0, hashAlgorithm="SHA2_384"), "'tlogs', entry 0: its hash must be SHA2_256"),
+        (in_log("ctlogs", 0, "logId", keyId="AAAA"), "'ctlogs', entry 0: its logId must be the SHA-256 of its key"),
+        (lambda d: of_one_name(d["trustedRoot"]["tlogs"]), "'tlogs', entry 1: another log has the same name and another key"),
         (lambda d: d.update(mediaType="application/json"), "a ClientTrustConfig or a TrustedRoot of Sigstore was expected"),
         (lambda d: d.update(foreign=1), "unknown field 'foreign'"),
         (lambda d: d.pop("trustedRoot"), "'trustedRoot' is missing"),
@@ -677,13 +782,21 @@ def without(name):
         (lambda d: d["trustedRoot"].update(mediaType="application/vnd.dev.sigstore.trustedroot.v9"), "that sigstore can use"),
     ],
 )
-def test_a_trust_that_cannot_be_used_is_refused_when_it_is_read(deployment, change, because):
+def test_a_trust_that_cannot_be_used_is_refused_when_it_is_read(deployment, change, because, caplog):
     document = json.loads(deployment.trust_config())
     assert SigstoreTrust.from_bytes(json.dumps(document).encode())
     change(document)
     with pytest.raises(FormatError) as caught:
         SigstoreTrust.from_bytes(json.dumps(document).encode())
     assert because in str(caught.value)
+    assert caplog.text == ""
+
+
+def test_a_log_may_be_listed_twice_and_under_two_names(deployment):
+    document = json.loads(deployment.trusted_root())
+    document["tlogs"].append({**document["tlogs"][0], "checkpointKeyId": {"keyId": "AAAAAA=="}})
+    trust = SigstoreTrust.from_bytes(json.dumps(document).encode())
+    assert TrustedIdentity(ME, deployment.oidc.url, trust).check((made(deployment),), purpose=Purpose.MODEL)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"not json", b'{"mediaType": 1}', b'{"mediaType": "a", "mediaType": "b"}'])
@@ -736,7 +849,8 @@ def test_a_token_of_another_provider_is_the_deployments_no(deployment):
 
 def test_a_root_alone_signs_nothing(deployment):
     root = SigstoreTrust.from_bytes(deployment.trusted_root())
-    for make in (lambda: SigstoreSigner(root, deployment.oidc.token(ME)), lambda: SigstoreSigner.interactive(root)):
+    token = deployment.oidc.token(ME)
+    for make in (lambda: SigstoreSigner(root, token), lambda: SigstoreSigner.ambient(root), lambda: SigstoreSigner.interactive(root)):
         with pytest.raises(ValueError, match="a ClientTrustConfig is needed"):
             make()
 
@@ -784,6 +898,18 @@ def test_an_answer_that_the_trust_does_not_vouch_for_is_refused_and_not_written(
         place = url if service == "caUrls" else f"{url}/rekor2"
         with pytest.raises(PolicyError, match=r"verif.*no signature was written"):
             signing.sign(tmp_path / "m", signer=SigstoreSigner(elsewhere(deployment, **{service: place}), deployment.oidc.token(ME)))
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize(("name", "word"), [("tlogs", "log "), ("certificateAuthorities", "authority "), ("ctlogs", "certificate log ")])
+def test_nothing_is_handed_out_that_the_trust_will_not_verify(deployment, rekor, name, word, tmp_path):
+    (tmp_path / "m").write_bytes(b"m")
+    document = json.loads(deployment.trust_config(rekor=rekor))
+    place = document["trustedRoot"][name][rekor - 1 if name == "tlogs" else 0]
+    (place if name == "certificateAuthorities" else place["publicKey"])["validFor"]["end"] = "2021-01-01T00:00:00Z"
+    ended = SigstoreTrust.from_bytes(json.dumps(document).encode())
+    with pytest.raises((PolicyError, StoreError), match=r"no signature was written"):
+        signing.sign(tmp_path / "m", signer=SigstoreSigner(ended, deployment.oidc.token(ME)))
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 
+import attrs
 import rfc3161_client
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -37,44 +38,61 @@ def forged(deployment, payload, identity, issuer, *, rekor=1, start=None, ct_key
     signature = sign(key or private, pae(IN_TOTO, payload))
     log = deployment.logs[rekor]
     log.clock = logged.timestamp if logged else time.time
-    entry = _entry(log, certificate, payload, signature)
+    entry = logged_entry(log, certificate, payload, signature)
     bundle = Bundle(
         material=SigstoreMaterial(certificate=certificate.public_bytes(Encoding.DER), entry=entry),
         envelope=Envelope(payload_type=IN_TOTO, payload=payload, signature=signature),
-        timestamps=tuple(_stamp(tsa, signature) for tsa in ((deployment.tsa,) if stamped is None else stamped)),
+        timestamps=tuple(stamp(tsa, signature) for tsa in ((deployment.tsa,) if stamped is None else stamped)),
     )
     return Bundle.from_bytes(bundle.to_bytes())
 
 
-def _entry(log, certificate, payload, signature):
+def changed(bundle, **fields):
+    """Change the log's entry; fields of its proof are named with an underscore before."""
+    entry = bundle.material.entry
+    proof = attrs.evolve(entry.proof, **{name[1:]: value for name, value in fields.items() if name.startswith("_")})
+    entry = attrs.evolve(entry, proof=proof, **{name: value for name, value in fields.items() if not name.startswith("_")})
+    return attrs.evolve(bundle, material=attrs.evolve(bundle.material, entry=entry))
+
+
+def flipped(data, at=-1):
+    return data[:at] + bytes([data[at] ^ 1]) + (data[at + 1 :] if at != -1 else b"")
+
+
+def logged_entry(log, certificate, payload, signature):
+    """Have a log take in an entry, whether what it is about is true or not."""
     if log.version == 1:
         envelope = {"payload": b64(payload), "payloadType": IN_TOTO, "signatures": [{"sig": b64(signature)}]}
         content = {"envelope": json.dumps(envelope), "verifiers": [b64(certificate.public_bytes(Encoding.PEM))]}
-        (answer,) = log.add_v1({"apiVersion": "0.0.1", "kind": "dsse", "spec": {"proposedContent": content}}).values()
-        included = answer["verification"]["inclusionProof"]
-        return LogEntry(
-            index=answer["logIndex"],
-            log=log.id,
-            kind="dsse",
-            version="0.0.1",
-            time=answer["integratedTime"],
-            promise=base64.b64decode(answer["verification"]["signedEntryTimestamp"]),
-            proof=InclusionProof(
-                index=included["logIndex"],
-                size=included["treeSize"],
-                root=bytes.fromhex(included["rootHash"]),
-                hashes=tuple(map(bytes.fromhex, included["hashes"])),
-                checkpoint=included["checkpoint"],
-            ),
-            body=base64.b64decode(answer["body"]),
-        )
+        return v1_entry(log, {"apiVersion": "0.0.1", "kind": "dsse", "spec": {"proposedContent": content}})
 
     verifier = {"x509Certificate": {"rawBytes": b64(certificate.public_bytes(Encoding.DER))}, "keyDetails": "PKIX_ECDSA_P256_SHA_256"}
     request = {"digest": b64(hashlib.sha256(pae(IN_TOTO, payload)).digest()), "signature": {"content": b64(signature), "verifier": verifier}}
     return read_entry(Record(log.add_v2({"hashedRekordRequestV002": request}), where="entry"))
 
 
-def _stamp(tsa, signature):
+def v1_entry(log, proposed):
+    (answer,) = log.add_v1(proposed).values()
+    included = answer["verification"]["inclusionProof"]
+    return LogEntry(
+        index=answer["logIndex"],
+        log=log.id,
+        kind=proposed["kind"],
+        version=proposed["apiVersion"],
+        time=answer["integratedTime"],
+        promise=base64.b64decode(answer["verification"]["signedEntryTimestamp"]),
+        proof=InclusionProof(
+            index=included["logIndex"],
+            size=included["treeSize"],
+            root=bytes.fromhex(included["rootHash"]),
+            hashes=tuple(map(bytes.fromhex, included["hashes"])),
+            checkpoint=included["checkpoint"],
+        ),
+        body=base64.b64decode(answer["body"]),
+    )
 
-    query = rfc3161_client.TimestampRequestBuilder(data=signature, hash_algorithm=rfc3161_client.HashAlgorithm.SHA256).build()
-    return tsa.respond(query.as_bytes())
+
+def stamp(tsa, signature, *, certificate=True):
+    """Have an authority attest the time; its certificate is sent along or not."""
+    asked = rfc3161_client.TimestampRequestBuilder(data=signature, hash_algorithm=rfc3161_client.HashAlgorithm.SHA256)
+    return tsa.respond(asked.cert_request(cert_request=certificate).build().as_bytes())

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.named_log import NamedSigstore
 
 from lifeseal import signing, testing
 from lifeseal.attestation import SigstoreSigner, SigstoreTrust, TrustedIdentity
@@ -99,6 +100,17 @@ def test_javascript_verifies_our_bundles_and_refuses_others(signed, deployment, 
     assert [answer.split()[0] for answer in said[3:]] == ["refused"] * 2
 
 
+def test_all_agree_on_a_log_that_is_named_as_the_public_one_is(model, javascript, reference):
+    with testing.sigstore(NamedSigstore()) as named:
+        signing.sign(model, signer=SigstoreSigner(named.trust(), named.oidc.token(ME)))
+        (model.parent / "root.json").write_bytes(named.trusted_root())
+        (model.parent / "trust.json").write_bytes(named.trust_config())
+        assert signing.verify(model, policy=TrustedIdentity(ME, named.oidc.url, named.trust())).signer.name == ME
+        assert javascript((model / "model.sig", model.parent / "root.json", ME, named.oidc.url)) == [f"verified {ME}"]
+        words = ("--signature", model / "model.sig", "--trust_config", model.parent / "trust.json", "--identity", ME)
+        assert reference("verify", "sigstore", model, *words, "--identity_provider", named.oidc.url) == VERIFIED
+
+
 @pytest.mark.parametrize("release", ["v1.0.0", "v1.1.0"])
 def test_javascript_and_we_agree_on_published_bundles(release, tmp_path, javascript):
     name, issuer = "stefanb@us.ibm.com", "https://sigstore.verify.ibm.com/oauth2"
@@ -111,7 +123,7 @@ def test_javascript_and_we_agree_on_published_bundles(release, tmp_path, javascr
 
 
 # Where we are stricter: it takes size and root from the log's signed statement alone, and reads neither statements nor unknown fields.
-STRICTER = ("size-of-the-tree", "not-root", "not-a-model", "not-unknown-field")
+STRICTER = ("size-of-the-tree", "not-root", "not-a-model", "not-unknown-field", "not-text-below")
 
 
 def test_javascript_judges_the_vectors_as_we_do_or_less_strictly(javascript):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lifeseal.attestation._bundle import Bundle, KeyMaterial
-from lifeseal.attestation._log_entry import LogEntry, SigstoreMaterial
+from lifeseal.attestation._checkpoint import entry_fault
+from lifeseal.attestation._log_entry import SigstoreMaterial
 from lifeseal.attestation._paths import load_der
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
-from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line
+from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line, refuse_other_trust
 from lifeseal.attestation._timestamps import attested_times
 from lifeseal.attestation._windows import in_use, known_logs, refuse_retired
 from lifeseal.errors import FormatError, PolicyError, SignatureError
@@ -49,6 +50,7 @@ class TrustedIdentity:
     trust: SigstoreTrust
 
     def __attrs_post_init__(self) -> None:
+        refuse_other_trust(self.trust)
         identity_fingerprint(self.identity, self.issuer)
 
     @property
@@ -80,12 +82,8 @@ class TrustedIdentity:
         if not isinstance(material, SigstoreMaterial):
             found = "a bare key" if isinstance(material, KeyMaterial) else "a certificate chain"
             raise PolicyError(f"this {purpose.label} was signed with {found}, and the policy trusts a Sigstore identity")
-        certificate = load_der(material.certificate, where="certificate")
-        root = self.trust.for_sigstore().trusted_root
-        verify_with_sigstore(bundle, root, certificate, label=purpose.label)
+        certificate, times, ignored = verify_with_sigstore(bundle, material, self.trust, label=purpose.label)
         self._compare(certificate, purpose)
-        times, ignored = _times(bundle, material, root)
-        refuse_retired(root, material, certificate, times)
         return SignerInfo(
             kind="identity",
             fingerprint=self.fingerprint,
@@ -116,9 +114,12 @@ def identity_fingerprint(identity: str, issuer: str) -> str:
         Hexadecimal SHA-256 of issuer, a line feed, identity.
 
     Raises:
+        TypeError: One of them is no text.
         ValueError: They are no identity and issuer.
     """
     for name, value in (("identity", identity), ("issuer", issuer)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name}= must be text, not {type(value).__name__}")
         if not value or " " in value or not value.isprintable():
             raise ValueError(f"{name}= must be the exact text, without spaces, not {value[:120]!r}")
     if not issuer.startswith(("https://", "http://")):
@@ -144,18 +145,24 @@ def claimed_identity(bundle: Bundle) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(_identities(certificate)), tuple(_issuers(certificate))
 
 
-def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509.Certificate", *, label: str) -> None:
+def verify_with_sigstore(
+    bundle: Bundle, material: SigstoreMaterial, trust: SigstoreTrust, *, label: str
+) -> "tuple[x509.Certificate, list[dt.datetime], list[str]]":
     """Verify all of a keyless signature but whose it is.
 
     Args:
-        bundle: With Sigstore's material.
-        root: Whom to trust.
-        certificate: The bundle's.
+        bundle: A keyless signature.
+        material: The bundle's.
+        trust: Of which deployment.
         label: What was signed, for messages.
+
+    Returns:
+        The signer's certificate; the times at which the signature is known to have existed, the log's own first; and a sentence for each
+        timestamp that is not believed.
 
     Raises:
         FormatError: The bundle is not one that sigstore reads.
-        PolicyError: The root does not know the log or authority that it is from.
+        PolicyError: The trust does not know the log or authority that it is from, or says that it was not in use then.
         SignatureError: Something does not verify.
 
     Source: Sigstore client specification, section 4.
@@ -166,6 +173,8 @@ def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509
     from sigstore.models import Bundle as Inner
     from sigstore.verify import Verifier
 
+    certificate = load_der(material.certificate, where="certificate")
+    root = trust.for_sigstore().trusted_root
     of_x509 = (DuplicateExtension, ExtensionNotFound, InvalidVersion, UnsupportedGeneralNameType)
     broken = (Error, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, InvalidSignature, UnsupportedAlgorithm, *of_x509)
     try:
@@ -173,9 +182,9 @@ def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509
     except broken as error:
         raise FormatError("bundle", f"one that sigstore reads was expected: {first_line(error)}") from None
     try:
-        kind, payload = Verifier(trusted_root=_of_its_log(root, bundle)).verify_dsse(inner, _Anyone())
+        kind, payload = Verifier(trusted_root=_of_its_log(root, material)).verify_dsse(inner, _Anyone())
     except broken as error:
-        unknown = _unknown_to(root, bundle, certificate)
+        unknown = _unknown_to(root, material, certificate)
         if unknown:
             raise PolicyError(
                 f"this {label} is of {unknown}, which the trust given does not know: it is older than the signature, or of another deployment"
@@ -183,28 +192,20 @@ def verify_with_sigstore(bundle: Bundle, root: "TrustedRoot", certificate: "x509
         raise SignatureError(f"the keyless signature of this {label} does not verify: {first_line(error)}") from None
     if (kind, payload) != (bundle.envelope.payload_type, bundle.envelope.payload):
         raise SignatureError(f"the keyless signature of this {label} is over another payload")
-    if isinstance(bundle.material, SigstoreMaterial):
-        _refuse_unlike(bundle.material.entry, label)
+    fault = entry_fault(material.entry)
+    if fault:
+        raise SignatureError(f"the keyless signature of this {label} does not verify: {fault}")
+    times, ignored = _times(bundle, material, root)
+    refuse_retired(root, material, certificate, times)
+    return certificate, times, ignored
 
 
-def _of_its_log(root: "TrustedRoot", bundle: Bundle) -> "TrustedRoot":
+def _of_its_log(root: "TrustedRoot", material: SigstoreMaterial) -> "TrustedRoot":
     """Narrow a root to the log that the bundle names: where no key has the name's digest, sigstore tries those of all logs, retired ones too."""
-    if not isinstance(bundle.material, SigstoreMaterial):
-        return root
     narrowed = copy.copy(root)
-    known = known_logs(root, bundle.material.entry.log)
+    known = known_logs(root, material.entry.log)
     narrowed._inner = root._inner.model_copy(update={"tlogs": known})  # noqa: SLF001 - sigstore shows only parts of it
     return narrowed
-
-
-def _refuse_unlike(entry: LogEntry, label: str) -> None:
-    """Refuse numbers of a log's proof, which no signature covers, that are unlike those of the checkpoint, which one does.
-
-    Source: C2SP tlog-checkpoint, "Note text": origin, size, root hash.
-    """
-    lines = entry.proof.checkpoint.split("\n")
-    if lines[1:2] != [str(entry.proof.size)] or (not entry.promise and entry.index != entry.proof.index):
-        raise SignatureError(f"the keyless signature of this {label} does not verify: the log's proof is for another tree than its checkpoint")
 
 
 class _Anyone:
@@ -214,13 +215,12 @@ class _Anyone:
         """Accept; see `TrustedIdentity`."""
 
 
-def _unknown_to(root: "TrustedRoot", bundle: Bundle, certificate: "x509.Certificate") -> str:
+def _unknown_to(root: "TrustedRoot", material: SigstoreMaterial, certificate: "x509.Certificate") -> str:
     """Name the log or authority that the trust does not list, to tell an old trust from a forgery; both are refused."""
     from cryptography.x509 import PrecertificateSignedCertificateTimestamps as Scts
 
     inner = root._inner  # noqa: SLF001 - sigstore shows only parts of it
-    material = bundle.material
-    if isinstance(material, SigstoreMaterial) and not known_logs(root, material.entry.log):
+    if not known_logs(root, material.entry.log):
         return f"log {material.entry.log.hex()[:16]}"
     if certificate.issuer not in {authority.subject for authority in root.get_fulcio_certs()}:
         return f"authority {certificate.issuer.rfc4514_string()!r}"

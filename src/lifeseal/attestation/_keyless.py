@@ -11,8 +11,7 @@ from lifeseal._io import StrPath, read_bounded
 from lifeseal.attestation._bundle import IN_TOTO, Bundle
 from lifeseal.attestation._identity import claimed_identity, identity_fingerprint, verify_with_sigstore
 from lifeseal.attestation._log_entry import SigstoreMaterial
-from lifeseal.attestation._paths import load_der
-from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line
+from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line, refuse_other_trust
 from lifeseal.errors import CredentialError, FormatError, LifesealError, PolicyError, StoreError
 from lifeseal.principles import implements, note
 
@@ -46,8 +45,6 @@ class SigstoreSigner:
     """
 
     def __init__(self, trust: SigstoreTrust, token: str, *, timeout: float = 90) -> None:
-        if not trust.signs:
-            raise ValueError("trust= says whom to trust and not where to sign: a ClientTrustConfig is needed, not a TrustedRoot")
         _refuse_without_services(trust)
         self._trust = trust
         self._token = _parsed(token)
@@ -98,6 +95,7 @@ class SigstoreSigner:
         """
         from sigstore.oidc import IdentityError, detect_credential
 
+        _refuse_without_services(trust)
         try:
             token = _within(timeout, detect_credential, "the machine's identity provider")
         except IdentityError as error:
@@ -126,8 +124,6 @@ class SigstoreSigner:
         from sigstore.errors import Error
         from sigstore.oidc import IdentityError, Issuer, IssuerError
 
-        if not trust.signs:
-            raise ValueError("trust= says whom to trust and not where to sign: a ClientTrustConfig is needed, not a TrustedRoot")
         _refuse_without_services(trust)
         try:
             token = Issuer(trust.for_sigstore().signing_config.get_oidc_url()).identity_token()
@@ -163,8 +159,7 @@ class SigstoreSigner:
             material = bundle.material
             if not isinstance(material, SigstoreMaterial) or (bundle.envelope.payload_type, bundle.envelope.payload) != (payload_type, payload):
                 raise FormatError("the Sigstore deployment's answer", "a keyless signature of the payload was expected")
-            certificate = load_der(material.certificate, where="certificate")
-            verify_with_sigstore(bundle, self._trust.for_sigstore().trusted_root, certificate, label="signature")
+            verify_with_sigstore(bundle, material, self._trust, label="signature")
         except LifesealError as error:
             raise PolicyError(f"what the Sigstore deployment signed cannot be verified: {error}; no signature was written") from None
         names, issuers = claimed_identity(bundle)
@@ -207,6 +202,9 @@ def _refuse_without_services(trust: SigstoreTrust) -> None:
     """An old configuration still verifies; that its services are not in use any more matters to those who sign."""
     from sigstore.errors import Error
 
+    refuse_other_trust(trust)
+    if not trust.signs:
+        raise ValueError("trust= says whom to trust and not where to sign: a ClientTrustConfig is needed, not a TrustedRoot")
     try:
         _ = trust.for_sigstore().signing_config
     except (Error, ValueError) as error:
@@ -216,6 +214,8 @@ def _refuse_without_services(trust: SigstoreTrust) -> None:
 def _parsed(token: str) -> "IdentityToken":
     from sigstore.oidc import IdentityError, IdentityToken
 
+    if not isinstance(token, str):
+        raise TypeError(f"token= must be text, not {type(token).__name__}")
     try:
         return IdentityToken(token)
     except (IdentityError, TypeError, ValueError) as error:  # the last two: claims of another JSON type

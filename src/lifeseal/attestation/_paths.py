@@ -161,7 +161,7 @@ class _Search:
             if self._trials > _MAX_TRIALS:
                 self.fault = f"more than {_MAX_TRIALS} certificates would have to be tried to find a path"
                 return None
-            if not _issued(path[-1], issuer):
+            if not issued(path[-1], issuer):
                 continue
             fault = _time_fault(issuer, self._now) or _issuer_fault(issuer, path, self._use)
             if fault:
@@ -173,7 +173,8 @@ class _Search:
         return None
 
 
-def _issued(certificate: "x509.Certificate", issuer: "x509.Certificate") -> bool:
+def issued(certificate: "x509.Certificate", issuer: "x509.Certificate") -> bool:
+    """Tell whether the key of one certificate signed another, by a hash and with a key that are not too weak."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import rsa
 

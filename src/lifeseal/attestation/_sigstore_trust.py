@@ -3,7 +3,7 @@
 
 import datetime as dt
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
@@ -113,6 +113,7 @@ class SigstoreTrust:
             Verifier(trusted_root=config.trusted_root)
             config.trusted_root.get_timestamp_authorities()
             inner = config.trusted_root._inner  # noqa: SLF001 - sigstore shows only parts of it
+            _check_logs(inner)
             spans = [known.public_key.valid_for for known in (*inner.tlogs, *inner.ctlogs)]
             spans += [authority.valid_for for authority in (*inner.certificate_authorities, *inner.timestamp_authorities)]
             if any(moment and moment.tzinfo is None for span in spans if span for moment in (span.start, span.end)):
@@ -131,6 +132,39 @@ class SigstoreTrust:
             if authority.valid_for.end is not None:
                 authority.valid_for.end += dt.timedelta(microseconds=1)
         return config
+
+
+def refuse_other_trust(trust: object) -> None:
+    """Refuse what is no trust where one was expected: nothing is trusted by default, and nothing by name."""
+    if not isinstance(trust, SigstoreTrust):
+        raise TypeError(f"trust= must be a SigstoreTrust, such as SigstoreTrust.load(path), not {type(trust).__name__}")
+
+
+def _check_logs(root: Any) -> None:  # noqa: ANN401 - of a library that shows only parts of it
+    """Refuse a log that sigstore would leave out with a warning, or take for another one.
+
+    Source: RFC 6962, section 3.2: a certificate log's name is the hash of its key. C2SP signed-note gives the logs of signatures other names.
+    """
+    from sigstore._internal.trust import Key
+    from sigstore.errors import Error
+
+    if not root.ctlogs:
+        raise ValueError("'ctlogs' names no certificate log")
+    keys: dict[bytes, bytes] = {}
+    for name, logs in (("tlogs", root.tlogs), ("ctlogs", root.ctlogs)):
+        for index, log in enumerate(logs):
+            place = f"'{name}', entry {index}"
+            try:
+                key = Key(log.public_key)
+            except (Error, ValueError) as error:
+                raise ValueError(f"{place}: its key cannot be used: {first_line(error)}") from None
+            if log.hash_algorithm.value != "SHA2_256":
+                raise ValueError(f"{place}: its hash must be SHA2_256")
+            if name == "ctlogs" and log.log_id.key_id != key.key_id:
+                raise ValueError(f"{place}: its logId must be the SHA-256 of its key")
+            for known in (log.log_id, log.checkpoint_key_id):
+                if known and keys.setdefault(known.key_id, key.key_id) != key.key_id:
+                    raise ValueError(f"{place}: another log has the same name and another key")
 
 
 def first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lifeseal.attestation._log_entry import SigstoreMaterial
+from lifeseal.attestation._paths import issued
 from lifeseal.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -45,12 +46,14 @@ def refuse_retired(root: "TrustedRoot", material: SigstoreMaterial, certificate:
     Raises:
         PolicyError: One of them was not.
     """
+    from cryptography.x509 import load_der_x509_certificate as load
+
     inner = root._inner  # noqa: SLF001 - sigstore shows only parts of it
     logs = known_logs(root, material.entry.log)
     if not any(in_use(log.public_key.valid_for, times[:1] if material.entry.promise else times) for log in logs):
         raise PolicyError(f"log {material.entry.log.hex()[:16]} was not in use then, says the trust given")
-    issuer = certificate.issuer.public_bytes()
-    authorities = [ca for ca in inner.certificate_authorities if issuer in {_subject(c.raw_bytes) for c in ca.cert_chain.certificates}]
+    # By the key that signed, for an authority's next certificate may have the name of the one that was retired.
+    authorities = [ca for ca in inner.certificate_authorities if any(issued(certificate, load(c.raw_bytes)) for c in ca.cert_chain.certificates)]
     if not any(in_use(authority.valid_for, times) for authority in authorities):
         raise PolicyError(f"authority {certificate.issuer.rfc4514_string()!r} was not in use then, says the trust given")
     for log, moment in _certificate_logs(certificate):
@@ -62,12 +65,6 @@ def known_logs(root: "TrustedRoot", log: bytes) -> list[Any]:
     """List the logs of a root that have an identifier, as sigstore models them."""
     logs = root._inner.tlogs  # noqa: SLF001 - sigstore shows only parts of it
     return [known for known in logs if log in {known.log_id.key_id, known.checkpoint_key_id and known.checkpoint_key_id.key_id}]
-
-
-def _subject(der: bytes) -> bytes:
-    from cryptography import x509
-
-    return x509.load_der_x509_certificate(der).subject.public_bytes()
 
 
 def _certificate_logs(certificate: "x509.Certificate") -> list[tuple[bytes, dt.datetime]]:
