@@ -22,7 +22,7 @@ from lifeseal.erasure._pkcs11_root import Pkcs11Root
 from lifeseal.erasure._subjects import Subjects
 from lifeseal.erasure._trials import Sample, Trial, Trials
 from lifeseal.erasure._unlocked import allow_unlocked_memory
-from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
+from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, HolderRecord, Rehoming, VaultCheck, VaultInfo
 from lifeseal.erasure._vault import Vault
 
 __all__ = [
@@ -34,11 +34,13 @@ __all__ = [
     "FileRoot",
     "HeldRoot",
     "Holder",
+    "HolderRecord",
     "Holds",
     "KeyState",
     "KeyVersion",
     "PassphraseRoot",
     "Pkcs11Root",
+    "Rehoming",
     "RootHolder",
     "Sample",
     "SealedAsset",

@@ -28,11 +28,13 @@ class Gone:
         slot: That the key had.
         generation: Which use of that slot.
         epoch: Of the erasure; None where the slot has been used again since.
+        created: Epoch in which the slot became live; 0 if that is not known.
     """
 
     slot: int
     generation: int
     epoch: int | None
+    created: int = 0
 
 
 def in_batches(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
@@ -168,7 +170,7 @@ def unseal_batch(session: Session, sealed: Sequence[Sealed], *, context: bytes =
                 if cipher is not None and record.generation == found.generation:
                     opened[number] = unseal_record(cipher, record, context, where=where(number))
                 elif 0 < record.generation <= found.generation and (live or found.state is SlotState.ERASED):
-                    opened[number] = Gone(record.slot, record.generation, None if live else found.epoch)
+                    opened[number] = Gone(record.slot, record.generation, None if live else found.epoch, found.place)
                 else:
                     raise TamperedError(f"{where(number)}: names a slot that was no person's; it was changed, or this vault is an older copy")
             del cipher

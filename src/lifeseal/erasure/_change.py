@@ -9,10 +9,11 @@ from typing import Self
 import attrs
 
 from lifeseal._io import Appender, Secret, replacing
+from lifeseal.erasure._history import History
 from lifeseal.erasure._holders import HeldRoot, RootHolder
 from lifeseal.erasure._layout import log_epochs, log_name, log_names, read_description
 from lifeseal.erasure._leftovers import clear, free_epoch
-from lifeseal.erasure._log import Batch, Commit, LogReader, done_note
+from lifeseal.erasure._log import Batch, LogReader, done_note
 from lifeseal.erasure._map import NameMap
 from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._people import PeopleMap
@@ -55,6 +56,27 @@ class State:
         if self._people is None:
             self._people = PeopleMap(self.tree)
         return self._people
+
+    @property
+    def history(self) -> History:
+        """What is known of other holders; read from its page at each call."""
+        page = self.tree.head.history
+        return History.from_bytes(bytes(self.tree.page(page - 1)), where=self.tree.log.where) if page else History()
+
+    def unsettled(self) -> tuple[str, ...]:
+        """List what may still open an older root: in the holder in force, and in others."""
+        others = tuple(other.called for other in self.history.others if other.state != "destroyed")
+        return self.roots.unsettled(self.epoch) + others
+
+    def waiting(self, created: int, erased: int) -> tuple[str, ...]:
+        """List what may still open a slot that was erased.
+
+        Args:
+            created: Epoch in which it became live; 0 if that is not known.
+            erased: Epoch of its erasure.
+        """
+        others = tuple(other.called for other in self.history.reaching(created, erased) if other.state != "destroyed")
+        return self.roots.unsettled(self.epoch) + others
 
     def forget_names(self) -> None:
         """Drop the maps, with what was staged in them; they are read again when they are asked for."""
@@ -227,7 +249,7 @@ def commit(state: State, edits: Sequence[Edit], head: Head, *, what: str) -> tup
         OSError: The disk refused before that; a note says which state is in force.
     """
     epoch = free_epoch(state.folder, state.epoch)
-    key, _ = _append(state, epoch, edits, head)
+    key = append(state, epoch, edits, head)
     return switch(state, HeldRoot(vault=state.roots.vault, epoch=epoch, key=key), what=what)
 
 
@@ -255,7 +277,7 @@ def switch(state: State, fresh: HeldRoot, *, what: str) -> tuple[State, Outcome]
                 raise TamperedError(f"{folder}: epoch {following.epoch} is in force after {epoch} was written")
     with after_commit(done):
         state.close()
-        _note_in_force(following)
+        note_in_force(following, durable=False)
         return following, Outcome(left=clear(folder, following.tree), pending=pending)
 
 
@@ -290,8 +312,22 @@ def after_commit(done: str) -> Iterator[None]:
         raise
 
 
-def _append(state: State, epoch: int, edits: Sequence[Edit], head: Head) -> tuple[Secret, Commit]:
-    """Append a batch to the log in force; what an interrupted change left behind it is cut off first."""
+def append(state: State, epoch: int, edits: Sequence[Edit], head: Head) -> Secret:
+    """Append a batch to the log in force, durably; what an interrupted change left behind it is cut off first.
+
+    Args:
+        state: What is in force.
+        epoch: Of the batch.
+        edits: What becomes of slots, sorted, without overlap.
+        head: What goes into the root node.
+
+    Returns:
+        The root key; close it after use.
+
+    Raises:
+        TamperedError: A node does not open.
+        OSError: The disk refused; the batch is cut off again.
+    """
     log = state.tree.log
     end = log.end_of(state.tree.commit)
     file = Appender(log.where, create=False)
@@ -301,7 +337,7 @@ def _append(state: State, epoch: int, edits: Sequence[Edit], head: Head) -> tupl
         before = state.tree.commit
         batch = Batch(lambda data: file.append(data, durable=False, lines=False), log.vault, epoch, after=before, noted=end > before.end)
         key, root = write_tree(state.tree, log, edits, head, batch)
-        written = batch.finish(root)
+        batch.finish(root)
         file.append(b"", durable=True, lines=False)
     except BaseException:
         if key is not None:
@@ -311,16 +347,21 @@ def _append(state: State, epoch: int, edits: Sequence[Edit], head: Head) -> tupl
         raise
     finally:
         file.close()
-    return key, written
+    return key
 
 
-def _note_in_force(state: State) -> None:
-    """Write behind the batch that its root is in force, so that an older root is known to be older; it need not be durable."""
+def note_in_force(state: State, *, durable: bool) -> None:
+    """Write behind the batch that its root is in force, so that an older root is known to be older; as far as the disk lets it.
+
+    Args:
+        state: What is in force.
+        durable: Wait for the disk; where two holders have a root that opens, only this tells which is older.
+    """
     with contextlib.suppress(OSError, FormatError):
         file = Appender(state.tree.log.where, create=False)
         try:
             if file.size() == state.tree.commit.end:
-                file.append(done_note(state.roots.vault, state.epoch), durable=False, lines=False)
+                file.append(done_note(state.roots.vault, state.epoch), durable=durable, lines=False)
         finally:
             file.close()
 

@@ -36,9 +36,9 @@ def compact(state: State, moved: Callable[[State, Outcome], None]) -> Compaction
         TamperedError: A node or page does not open, or the new log does not equal the old.
     """
     folder, roots, before = state.folder, state.roots, state.epoch
-    pending = roots.settle(before)
-    if pending:
-        raise PendingError(f"{folder}: the root holder has still to destroy {', '.join(pending)}; compact when it has")
+    roots.settle(before)
+    if pending := state.unsettled():
+        raise PendingError(f"{folder}: what opens an older root has still to be destroyed: {', '.join(pending)}; compact when it is")
     epoch, size = free_epoch(folder, before), state.tree.log.measure()
     key = write_log(folder, roots.vault, epoch, lambda batch: write_tree(state.tree, state.tree.log, [], state.tree.head, batch, whole=True))
     fresh = HeldRoot(vault=roots.vault, epoch=epoch, key=key)

@@ -3,10 +3,16 @@
 
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from lifeseal.erasure._change import State as VaultState
 from lifeseal.erasure._change import after_commit
+from lifeseal.erasure._history import irreversible_since, weakest
+from lifeseal.erasure._holds import refuse_held
 from lifeseal.erasure._leftovers import free_epoch
 from lifeseal.erasure._nodes import Head, State, get_slot, has_key
+from lifeseal.erasure._records import grave_of
+from lifeseal.erasure._report import holders_since
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Edit
 from lifeseal.erasure._values import ErasedSlot, Erasure
@@ -14,6 +20,30 @@ from lifeseal.errors import StoreError
 from lifeseal.principles import Fact, announce, note, now
 
 Stage = Callable[[int], tuple[list[Edit], Head]]
+
+
+def erase(session: Session, wanted: tuple[str, ...]) -> Erasure:
+    """Destroy the keys of assets; see `lifeseal.erasure.Vault.erase`.
+
+    Args:
+        session: Of the vault.
+        wanted: Names of live assets, each once.
+
+    Returns:
+        What was destroyed.
+    """
+    with session.writing() as state:
+        found = [session.find_live(state, name) for name in wanted]
+        refuse_held(found, where=str(session.folder))
+        doomed = [ErasedSlot(slot=asset.slot, generation=asset.generation) for asset in found]
+
+        def stage(epoch: int) -> tuple[list[Edit], Head]:
+            for asset in found:
+                state.names.replace_later(grave_of(asset.to_mapped(state.names.tag(asset.name)), epoch))
+            head = state.tree.head
+            return state.names.edits(attrs.evolve(head, live=head.live - len(found), erased=head.erased + len(found)))
+
+        return destroy(session, state, doomed, stage, by="lifeseal.erasure.Vault.erase", assets=wanted)
 
 
 def destroy(
@@ -49,21 +79,33 @@ def destroy(
     note(vault=session.id.hex(), epoch=before, **facts)
     pages, head = stage(epoch)
     edits = [Edit(start=entry.slot, stop=entry.slot + 1, state=State.ERASED) for entry in doomed]
+    holders = holders_since(state, _created(state, doomed) if state.tree.head.history else 0)
     outcome = session.commit(edits + pages, head, what="the keys are gone")
     note(epoch_after=epoch)
     with after_commit(f"{session.folder}: the keys are gone at epoch {epoch}"):
         session.close_assets({entry.slot for entry in doomed})
         _check(session, doomed)
+    time = now()
+    pending = outcome.pending + tuple(other.called for other in holders[:-1] if other.state != "destroyed")
     return Erasure(
         vault=session.id.hex(),
         epoch_before=before,
         epoch_after=epoch,
         slots=tuple(doomed),
-        time=now(),
+        time=time,
+        holders=holders,
+        assurance=weakest(holders),
+        irreversible_since="unknown" if pending else irreversible_since(holders, time),
         not_removed=outcome.left,
-        pending=outcome.pending,
+        pending=pending,
         pseudonyms=pseudonyms,
     )
+
+
+def _created(state: VaultState, doomed: Sequence[ErasedSlot]) -> int:
+    """Tell in which epoch the first of several slots became live."""
+    numbers = sorted(entry.slot for entry in doomed)
+    return min(get_slot(entry, where=state.tree.log.where).epoch for _, entry in state.tree.visit(numbers))
 
 
 def _check(session: Session, doomed: Sequence[ErasedSlot]) -> None:

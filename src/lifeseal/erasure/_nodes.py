@@ -19,6 +19,8 @@ HEAD_SIZE = 64
 ARENA_SIZE = DEPTH * NODE_SIZE + HEAD_SIZE
 ZERO_NODE = bytes(NODE_SIZE)
 _ZERO_KEY = bytes(KEY_SIZE)
+_HALF_BITS = 32  # the slots of the people's directory and of the history share one number of the head
+_HALF = (1 << _HALF_BITS) - 1
 
 
 class State(enum.IntEnum):
@@ -39,7 +41,7 @@ class Slot:
         state: What it holds.
         generation: Which use of the slot; 0 if it was never used.
         epoch: That brought it into this state.
-        place: Where its page lies in the log; 0 for other slots.
+        place: Where its page lies in the log; of an erased slot, the epoch of the state before; else 0.
     """
 
     state: State
@@ -61,6 +63,7 @@ class Head:
         people: Slot of the directory of the people; 0 while there is none.
         subjects: Slots of people.
         forgotten: Slots of people who were erased.
+        history: Slot of the page that names other holders, plus 1; 0 for none.
     """
 
     next_slot: int = 0
@@ -71,19 +74,24 @@ class Head:
     people: int = 0
     subjects: int = 0
     forgotten: int = 0
+    history: int = 0
 
     def put(self, view: memoryview) -> None:
         """Write it over the end of the root node."""
-        view[:] = b"".join(number.to_bytes(8, "big") for number in attrs.astuple(self)).ljust(HEAD_SIZE, b"\0")
+        head = attrs.evolve(self, people=self.history << _HALF_BITS | self.people)
+        view[:] = b"".join(number.to_bytes(8, "big") for number in attrs.astuple(head)[:-1])
 
     @classmethod
     def take(cls, view: memoryview, *, where: str) -> "Head":
         """Read it."""
         numbers = [int.from_bytes(view[place : place + 8], "big") for place in range(0, HEAD_SIZE, 8)]
-        head = cls(**dict(zip(attrs.fields_dict(cls), numbers, strict=True)))
+        head = cls(**dict(zip(attrs.fields_dict(cls), numbers, strict=False)))
+        head = attrs.evolve(head, people=head.people & _HALF, history=head.people >> _HALF_BITS)
         whole = head.next_slot <= head.next_page <= CAPACITY and head.reserved <= head.next_slot
         if not whole or not (head.people == 0 or head.next_page <= head.people < CAPACITY):
             raise TamperedError(f"{where}: the head of the root node contradicts itself")
+        if head.history and not head.next_page < head.history <= CAPACITY:
+            raise TamperedError(f"{where}: the head of the root node names a page where none can be")
         return head
 
 

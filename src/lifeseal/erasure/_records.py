@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the map says about an asset, and what stays of it when it is erased: a place and an epoch, no name."""
 
+from collections.abc import Callable
 from typing import Self
 
 import attrs
@@ -78,8 +79,8 @@ def erased_at(found: Mapped, *, where: str) -> int:
     return int.from_bytes(found.body, "big")
 
 
-def info_of(found: Mapped, *, where: str) -> AssetInfo:
-    """Tell people about a record."""
+def info_of(found: Mapped, assurance: Callable[[int], str], *, where: str) -> AssetInfo:
+    """Tell people about a record; ``assurance`` says how far an erasure of a slot could be relied on."""
     if found.kind is Kind.GRAVE:
         return AssetInfo(
             name="",
@@ -90,6 +91,7 @@ def info_of(found: Mapped, *, where: str) -> AssetInfo:
             files=0,
             size=0,
             born_encrypted=False,
+            assurance="",
         )
     asset = Asset.from_mapped(found, where=where)
     return AssetInfo(
@@ -102,4 +104,5 @@ def info_of(found: Mapped, *, where: str) -> AssetInfo:
         size=asset.size,
         born_encrypted=asset.born_encrypted,
         hold=asset.hold,
+        assurance=assurance(asset.slot),
     )

@@ -17,12 +17,13 @@ from lifeseal.errors import CredentialError, DestroyedError, FormatError, Lifese
 T = TypeVar("T")
 _MAX_ROOT = 64 << 10
 _MAX_ROOTS = 16
+RETIRED = 2**63 - 1  # epoch that a cell holds, beside a random key, once its root was destroyed because the vault moved
 _DEFINITE = (CredentialError, DestroyedError, FormatError, TamperedError, RolledBackError)
 
 
 @attrs.frozen(kw_only=True)
 class Roots:
-    """The root of one vault, wherever it is held.
+    """The root of one vault, in one holder.
 
     Attributes:
         folder: The vault folder.
@@ -78,8 +79,11 @@ class Roots:
         first = None
         for epoch in self._wrapped_epochs():
             try:
-                with self._unwrap(self.wrapper, epoch) as held:
-                    return use(held)
+                found = self._unwrap(self.wrapper, epoch)
+                if found is None:
+                    continue
+                with found:
+                    return use(found)
             except _DEFINITE as error:
                 first = first or error
         if first is None:
@@ -104,15 +108,21 @@ class Roots:
             StoreError: The holder is unavailable.
             OSError: The disk refused.
         """
+        self.put(fresh, over=over)
+        return self.settle(fresh.epoch)
+
+    def put(self, fresh: HeldRoot, *, over: int | None) -> None:
+        """Put a fresh root into the holder, durably, and destroy nothing but what a cell replaces; see `commit`."""
         if self.cell is not None:
             self.cell.replace(fresh, over=over)
-            return ()
-        return self._commit_wrapped(self.wrapper, fresh)
+        else:
+            self._wrap(self.wrapper, fresh)
 
     def check(self, fresh: HeldRoot) -> None:
         """Compare what the holder gives back with what was put in force."""
-        with self._unwrap(self.wrapper, fresh.epoch) if self.cell is None else self._read(self.cell) as held:
-            if held.epoch != fresh.epoch or not held.key.same_as(fresh.key):
+        held = self._unwrap(self.wrapper, fresh.epoch) if self.cell is None else self._read(self.cell)
+        with held or contextlib.nullcontext():
+            if held is None or held.epoch != fresh.epoch or not held.key.same_as(fresh.key):
                 raise TamperedError(f"{self.folder}: the root reads back differently from what was written")
 
     def settle(self, epoch: int) -> tuple[str, ...]:
@@ -132,10 +142,26 @@ class Roots:
             return ()
         version, _ = self.stored(epoch)
         scheduled = self._destroy_others(self.wrapper, version, epoch)
-        for other in root_epochs(self.folder):
-            if other != epoch:
-                self._unlink(other, epoch)
+        self.unlink_others(epoch)
         return scheduled
+
+    def unlink_others(self, epoch: int) -> None:
+        """Unlink every wrapped root but that of an epoch; where the wrapper keeps no versions that it could destroy, that is the destruction.
+
+        Args:
+            epoch: Of the root that stays.
+
+        Raises:
+            PendingError: A root stays that only its unlinking destroys.
+        """
+        for other in root_epochs(self.folder):
+            if other == epoch:
+                continue
+            try:
+                remove(self.folder / root_name(other), wipe=True)
+            except OSError as error:
+                if self.wrapper.versions(self.vault) is None:
+                    raise PendingError(f"{self.folder}: epoch {epoch} is in force, but the root of epoch {other} stays: {error}") from error
 
     def unsettled(self, epoch: int) -> tuple[str, ...]:
         """List what may still open an older root: key versions that are not gone; where the wrapper keeps no list, the older roots.
@@ -162,15 +188,10 @@ class Roots:
         if held.vault != self.vault:
             held.key.close()
             raise CredentialError(f"{self.folder}: is vault {self.vault.hex()}; the root given belongs to vault {held.vault.hex()}")
+        if held.epoch == RETIRED:
+            held.key.close()
+            raise CredentialError(f"{self.folder}: has moved to another root; the one given was destroyed")
         return held
-
-    def _unlink(self, other: int, epoch: int) -> None:
-        """Unlink a wrapped root; where the wrapper keeps no versions that it could destroy, that is the destruction."""
-        try:
-            remove(self.folder / root_name(other), wipe=True)
-        except OSError as error:
-            if self.wrapper.versions(self.vault) is None:
-                raise PendingError(f"{self.folder}: epoch {epoch} is in force, but the root of epoch {other} stays: {error}") from error
 
     def _wrapped_epochs(self) -> tuple[int, ...]:
         found = root_epochs(self.folder)
@@ -180,6 +201,11 @@ class Roots:
 
     def stored(self, epoch: int) -> tuple[str, bytes]:
         """Read the key version and the wrapped root of an epoch, where a wrapper holds the root."""
+        version, wrapped, _ = self._stored(epoch)
+        return version, wrapped
+
+    def _stored(self, epoch: int) -> tuple[str, bytes, bool]:
+        """Read a wrapped root: the version's name, the wrapped key, and whether it is one of this holder, as far as it says."""
         where = str(self.folder / root_name(epoch))
         try:
             data = read_file(self.folder, root_name(epoch), limit=_MAX_ROOT)
@@ -192,13 +218,21 @@ class Roots:
         document.take_const("format", FORMAT.decode())
         vault, found = document.take_hex("vault", length=len(self.vault)), document.take_int("epoch")
         version, wrapped = document.take_str("version", max_length=255), decode_base64(document.take_str("wrapped"), where=where)
+        ours = "holder" not in document
+        if not ours:
+            holder = document.take_record("holder")
+            ours = (holder.take_str("kind"), holder.take_str("fingerprint")) == (self.holder.kind, self.holder.fingerprint)
+            holder.done()
         document.done()
         if vault != self.vault or found != epoch:
             raise CredentialError(f"{where}: is the root of epoch {found} of vault {vault.hex()}")
-        return version, wrapped
+        return version, wrapped, ours
 
-    def _unwrap(self, wrapper: Wrapper, epoch: int) -> HeldRoot:
-        version, wrapped = self.stored(epoch)
+    def _unwrap(self, wrapper: Wrapper, epoch: int) -> HeldRoot | None:
+        """Unwrap the root of an epoch; None if it is another holder's, as between the steps of a move."""
+        version, wrapped, ours = self._stored(epoch)
+        if not ours:
+            return None
         try:
             key = wrapper.unwrap(version, wrapped, root_context(self.vault, epoch))
         except LifesealError as error:
@@ -206,12 +240,13 @@ class Roots:
             raise
         return HeldRoot(vault=self.vault, epoch=epoch, key=key)
 
-    def _commit_wrapped(self, wrapper: Wrapper, fresh: HeldRoot) -> tuple[str, ...]:
+    def _wrap(self, wrapper: Wrapper, fresh: HeldRoot) -> None:
         version = wrapper.create(self.vault, fresh.epoch)
         path = self.folder / root_name(fresh.epoch)
         try:
             wrapped = wrapper.wrap(version, fresh.key, root_context(self.vault, fresh.epoch))
-            names = {"format": FORMAT.decode(), "vault": self.vault.hex(), "epoch": fresh.epoch}
+            holder = {"kind": self.holder.kind, "fingerprint": self.holder.fingerprint}
+            names = {"format": FORMAT.decode(), "vault": self.vault.hex(), "epoch": fresh.epoch, "holder": holder}
             text = canonical({**names, "version": version, "wrapped": encode_base64(wrapped)})
             if path.is_symlink() or (path.exists() and not path.is_file()):
                 remove(path)
@@ -222,7 +257,6 @@ class Roots:
                 wrapper.destroy(version)
                 remove(path, wipe=True)
             raise
-        return self.settle(fresh.epoch)
 
     def _destroy_others(self, wrapper: Wrapper, version: str, epoch: int) -> tuple[str, ...]:
         listed = wrapper.versions(self.vault)

@@ -130,6 +130,11 @@ class Session:
         self._assets.add(opened)
         return opened
 
+    def settle_in(self, holder: RootHolder, state: State) -> None:
+        """Take over a state that another holder's root opens; from here on that is the holder."""
+        self.holder = holder
+        self._take(state)
+
     def close_assets(self, slots: set[int] | None) -> None:
         """Close the assets that were handed out, of some slots or all."""
         for asset in tuple(self._assets):
@@ -156,6 +161,8 @@ class Session:
 
     def _gone(self, state: State, found: Mapped, name: str) -> StateError:
         epoch = erased_at(found, where=str(self.folder))
-        if waiting := state.roots.unsettled(state.epoch):
+        slot = state.tree.slot(found.slot)
+        created = slot.place if slot.state is _nodes.State.ERASED and slot.generation == found.generation else 0
+        if waiting := state.waiting(created, epoch):
             return PendingError(f"{self.folder}: asset {name!r} was erased at epoch {epoch}, but not everything older is gone yet: {waiting[0]}")
         return DestroyedError(f"{self.folder}: asset {name!r} was erased at epoch {epoch}; its key is gone")

@@ -353,7 +353,7 @@ class _Writer:
         before = get_slot(entry, where="key tree")
         kept = edit.state is State.LIVE and before.state is State.RESERVED
         renewed = edit.state in _WITH_KEY and not kept
-        place = 0
+        place = before.epoch if edit.state is State.ERASED else 0
         if renewed:
             self._draw(entry[:KEY_SIZE])
         elif not kept:

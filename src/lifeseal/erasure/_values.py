@@ -1,9 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a vault says about its assets, its state and its erasures."""
 
-from typing import Literal
+import datetime as dt
+from typing import Literal, TypeAlias
 
 import attrs
+
+from lifeseal.erasure._holders import Strength
+
+HolderState: TypeAlias = Literal["in force", "begun", "left", "scheduled", "destroyed"]
+
+
+@attrs.frozen(kw_only=True)
+class HolderRecord:
+    """One holder that holds a root of a vault, held one, or may have.
+
+    Attributes:
+        kind: The sort of holder.
+        fingerprint: Of its key, where the vault id does not say enough.
+        place: Path of its file, if it is a file; for the vault's owner, not for certificates.
+        strength: How sure it is that what it destroyed is gone, when this was written.
+        assurance: The same in sentences.
+        retention: How long a copy of its root may outlive the destruction; None for unknown.
+        since: First epoch under it; if a move to it was begun and not ended, the epoch before.
+        until: Last epoch under it; 0 for the one in force, and for one that a move was begun to.
+        state: ``in force``; ``begun`` if a move to it was begun and a root of it may be there; ``left`` if its root is not destroyed;
+            ``scheduled`` if it shall be; ``destroyed``.
+        when: Time of its destruction or of scheduling it, UTC, RFC 3339; empty before. This machine's clock, which can be wrong.
+    """
+
+    kind: str
+    fingerprint: str
+    place: str
+    strength: Strength
+    assurance: str
+    retention: dt.timedelta | None
+    since: int
+    until: int
+    state: HolderState
+    when: str
+
+    @property
+    def called(self) -> str:
+        """What to call it in a message."""
+        return f"holder {self.kind} ({self.place or self.fingerprint[:80] or 'named by the vault alone'}), {self.state}"
 
 
 @attrs.frozen(kw_only=True)
@@ -19,6 +59,8 @@ class AssetInfo:
         files: Number of files; 0 for an erased one.
         size: Plaintext bytes of all files; 0 for an erased one.
         born_encrypted: False if the plaintext lay in files before it was sealed; their blocks may still hold it.
+        assurance: How far an erasure of it can be relied on, as the weakest of the holders says that the vault has had since it was sealed;
+            empty for an erased one.
         hold: Why it may not be erased; empty if it may.
     """
 
@@ -30,6 +72,7 @@ class AssetInfo:
     files: int
     size: int
     born_encrypted: bool
+    assurance: str
     hold: str = ""
 
 
@@ -58,8 +101,13 @@ class Erasure:
         time: UTC, RFC 3339; this machine's clock, which can be wrong.
         not_removed: What the disk would not let go of, as names in the vault folder: containers of no live slot (``objects/…``) and old
             logs (``log-…``), unreadable without their keys; ``objects`` alone where the containers could not be listed.
-        pending: Key versions that the root holder will destroy, but has not yet: until then the erasure is not final.
+        pending: Key versions that the root holder will destroy, but has not yet, and earlier holders that still have a root: until then the
+            erasure is not final.
         pseudonyms: For people, in the order given: what may stand for each in a document (see `Subjects.pseudonym`).
+        holders: Every holder that has had a root since the first of them was sealed; the one in force comes last.
+        assurance: How far the erasure can be relied on, as the weakest of these says.
+        irreversible_since: When the last copy of a root that somebody stands for is gone, UTC, RFC 3339; ``unknown`` if nobody does, or while
+            something is pending.
     """
 
     vault: str
@@ -67,6 +115,9 @@ class Erasure:
     epoch_after: int
     slots: tuple[ErasedSlot, ...]
     time: str
+    holders: tuple[HolderRecord, ...]
+    assurance: str
+    irreversible_since: str
     not_removed: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
     pseudonyms: tuple[str, ...] = ()
@@ -83,12 +134,15 @@ class VaultInfo:
         assurance: How far an erasure can be relied on, as the root holder says.
         losing: What losing the root means.
         backing_up: What backing it up means.
+        hosts: How many hosts may write.
         live: Live assets.
         erased: Erased ones.
         subjects: People whose records it can open.
         forgotten: People who were erased.
         log_size: Bytes of the node log; `Vault.compact` makes it small.
-        pending: What may still open an older root, and with it what was erased since: key versions that the holder has not destroyed yet.
+        pending: What may still open an older root, and with it what was erased since: key versions that the holder has not destroyed yet, and
+            earlier holders that still have a root.
+        holders: Every holder that has had a root of the vault, or may have; the one in force comes last.
     """
 
     vault: str
@@ -97,12 +151,33 @@ class VaultInfo:
     assurance: str
     losing: str
     backing_up: str
+    hosts: str
     live: int
     erased: int
     subjects: int
     forgotten: int
     log_size: int
     pending: tuple[str, ...]
+    holders: tuple[HolderRecord, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Rehoming:
+    """What became of the root that a vault had in another holder.
+
+    Attributes:
+        vault: Vault id, hexadecimal.
+        epoch: In force.
+        holder: The sort of place that holds the root now.
+        old: The other holder, with the state that was written down.
+        pending: Key versions that it will destroy, but has not yet.
+    """
+
+    vault: str
+    epoch: int
+    holder: str
+    old: HolderRecord
+    pending: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

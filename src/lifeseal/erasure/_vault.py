@@ -7,31 +7,28 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-import attrs
-
 from lifeseal._io import DiskSource, ProgressCallback, StrPath, make_folder, remove, replace
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._change import after_commit, found_vault, load
 from lifeseal.erasure._check import check_vault
 from lifeseal.erasure._compact import compact
-from lifeseal.erasure._erase import destroy
+from lifeseal.erasure._erase import erase
 from lifeseal.erasure._holders import RootHolder
-from lifeseal.erasure._holds import Holds, refuse_held
+from lifeseal.erasure._holds import Holds
 from lifeseal.erasure._layout import DESCRIPTION, ID_SIZE, LOCK, OBJECTS, describe, log_name
-from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._places import refuse_overlap, refuse_root_inside
-from lifeseal.erasure._records import grave_of, info_of
+from lifeseal.erasure._rehome import rehome, retire
+from lifeseal.erasure._report import describe_vault, list_assets
 from lifeseal.erasure._roots import Roots
 from lifeseal.erasure._seal import unlink_plaintext
 from lifeseal.erasure._sealing import seal_into
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._subjects import Subjects
-from lifeseal.erasure._tree import Edit
 from lifeseal.erasure._trials import Trials
 from lifeseal.erasure._unseal import write_plaintext
-from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, VaultCheck, VaultInfo
+from lifeseal.erasure._values import AssetInfo, Compaction, Erasure, Rehoming, VaultCheck, VaultInfo
 from lifeseal.errors import LifesealError, RolledBackError
-from lifeseal.principles import implements, note
+from lifeseal.principles import announce, implements, note
 
 _MAX_NAME = 255
 
@@ -283,19 +280,7 @@ class Vault:
         wanted = tuple(names)
         if not wanted or len(set(wanted)) != len(wanted):
             raise ValueError("names must be given, each once")
-        session = self._session
-        with session.writing() as state:
-            found = [session.find_live(state, name) for name in wanted]
-            refuse_held(found, where=str(session.folder))
-            doomed = [ErasedSlot(slot=asset.slot, generation=asset.generation) for asset in found]
-
-            def stage(epoch: int) -> tuple[list[Edit], Head]:
-                for asset in found:
-                    state.names.replace_later(grave_of(asset.to_mapped(state.names.tag(asset.name)), epoch))
-                head = state.tree.head
-                return state.names.edits(attrs.evolve(head, live=head.live - len(found), erased=head.erased + len(found)))
-
-            return destroy(session, state, doomed, stage, by="lifeseal.erasure.Vault.erase", assets=wanted)
+        return erase(self._session, wanted)
 
     @implements(evidences=["5.1"], limits="It lists what was sealed into this vault, not other copies.")
     def assets(self) -> tuple[AssetInfo, ...]:
@@ -314,8 +299,7 @@ class Vault:
         with self._session.guard:
             state = self._session.current()
             note(vault=self.id, epoch=state.epoch)
-            found = [info_of(record, where=str(self._session.folder)) for record in state.names.records()]
-            return tuple(sorted(found, key=lambda info: info.slot))
+            return list_assets(state)
 
     @implements(evidences=["5.1", "13.1"], limits="It tells what the vault and its root holder say; copies of either are not known to it.")
     def info(self) -> VaultInfo:
@@ -334,20 +318,7 @@ class Vault:
         with self._session.guard:
             state = self._session.current()
             note(vault=self.id, epoch=state.epoch)
-            return VaultInfo(
-                vault=self.id,
-                epoch=state.epoch,
-                holder=self.holder,
-                assurance=self.assurance,
-                losing=self._session.holder.losing,
-                backing_up=self._session.holder.backing_up,
-                live=state.tree.head.live,
-                erased=state.tree.head.erased,
-                subjects=state.tree.head.subjects,
-                forgotten=state.tree.head.forgotten,
-                log_size=state.tree.log.measure(),
-                pending=state.roots.unsettled(state.epoch),
-            )
+            return describe_vault(state)
 
     @implements(
         evidences=["5.4.2", "13.1"], limits="It finds what was changed, cut or mixed up; what is missing together with its record does not show."
@@ -397,6 +368,76 @@ class Vault:
             done = compact(state, self._session.moved)
             note(epoch_after=done.epoch_after)
             return done
+
+    @implements(
+        evidences=["5.4.2", "13.1"],
+        limits="Whoever copied the old root, or keeps a backup of it and of the vault folder, opens what was sealed before the move.",
+    )
+    def rehome(self, root: RootHolder) -> Rehoming:
+        """Move the vault to another root holder, or to a fresh key, and destroy the root in the old one.
+
+        The tree is put under a fresh root, which the new holder gets and gives back before the vault is switched to it; only then the old
+        root is destroyed, and both are written down in the vault. What an interruption leaves opens with the old holder or the new; move
+        again, or `retire` the old one.
+
+        Args:
+            root: The new holder; empty, or with what an interrupted move of this vault left in it.
+
+        Returns:
+            What became of the old root.
+
+        Raises:
+            CredentialError: The new holder may not be used with these credentials.
+            FileExistsError: The new holder holds something.
+            LockedError: Another process writes to the vault, or uses the new holder.
+            PendingError: The vault has moved, and the old root is not destroyed; `retire` it.
+            RolledBackError: Vault folder and root are of different times; nothing was changed.
+            StateError: The new holder has a root already, or the vault is closed; nothing was changed.
+            StoreError: A holder is not reached; a note says what was done.
+            TamperedError: The root or the tree does not read back as it was written; a note says what was done.
+            ValueError: The root would lie inside the vault folder.
+            OSError: The disk refused; a note says what was done.
+        """
+        refuse_root_inside(self._session.folder, root)
+
+        def announced(epoch: int) -> None:
+            announce("lifeseal.erasure.Vault.rehome", ("uk-ai-cop:5.4.2", "uk-ai-cop:13.1"), vault=self.id, epoch=epoch, holder=root.kind)
+            note(vault=self.id, epoch=epoch, holder=root.kind)
+
+        done = rehome(self._session, root, announced)
+        note(epoch_after=done.epoch, left=done.old.kind, state=done.old.state)
+        return done
+
+    @implements(
+        evidences=["13.1", "13.2"],
+        limits="Holds as far as the holder's own assurance says; copies of its root that were made while it lived are not reached.",
+    )
+    def retire(self, root: RootHolder) -> Rehoming:
+        """Destroy the root that an earlier holder still has, and write that down; for what `rehome` left pending.
+
+        Args:
+            root: The earlier holder, not the one in force.
+
+        Returns:
+            What became of its root.
+
+        Raises:
+            LockedError: Another process writes to the vault, or uses the holder.
+            PendingError: Its root is not destroyed; the message says why.
+            RolledBackError: Vault folder and root are of different times; nothing was changed.
+            StateError: The vault knows no such holder that may still have a root, or is closed; nothing was changed.
+            StoreError: The holder in force is not reached.
+            TamperedError: The registry was changed.
+            OSError: The disk refused; a note says what was done.
+        """
+
+        def announced(epoch: int) -> None:
+            announce("lifeseal.erasure.Vault.retire", ("uk-ai-cop:13.1", "uk-ai-cop:13.2"), vault=self.id, epoch=epoch, holder=root.kind)
+            note(vault=self.id, epoch=epoch, holder=root.kind)
+
+        done = retire(self._session, root, announced)
+        note(epoch_after=done.epoch, state=done.old.state)
+        return done
 
     def close(self) -> None:
         """Zero the keys of the vault and of every asset it handed out; twice is no error."""

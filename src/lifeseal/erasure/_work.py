@@ -119,7 +119,7 @@ def gone(session: Session, found: Gone, where: str) -> DestroyedError | PendingE
     """Say what has become of a record whose person was erased."""
     with session.guard:
         state = session.current()
-        if waiting := state.roots.unsettled(state.epoch):
+        if waiting := state.waiting(found.created, found.epoch or state.epoch):
             return PendingError(f"{where}: the person was erased, but not everything older is gone yet: {waiting[0]}")
     when = "" if found.epoch is None else f" at epoch {found.epoch}"
     return DestroyedError(f"{where}: the person was erased{when}; the key of slot {found.slot}, generation {found.generation}, is gone")
