@@ -67,6 +67,8 @@ erasure.Subjects.slots(self, subjects) -> tuple
 erasure.Subjects.pseudonym(self, subject) -> str
 erasure.Subjects.leaf_keys(self, subject_of) -> Callable
 erasure.json_field(name) -> Callable
+erasure.Vault.rehome(self, root) -> Rehoming
+erasure.Vault.retire(self, root) -> Rehoming
 erasure.check_structure(path) -> VaultCheck
 erasure.allow_unlocked_memory()
 loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None) -> dict
@@ -86,7 +88,4 @@ disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 
 WAITING = {}
 
-WAITING_WHOLE = (
-    "attestation.MldsaSigner",
-    "erasure.Vault.rehome",
-)
+WAITING_WHOLE = ("attestation.MldsaSigner",)

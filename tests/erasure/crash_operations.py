@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crash.harness import Operation
 from lifeseal.erasure import FileRoot, PassphraseRoot, RootHolder, Vault
-from lifeseal.errors import DestroyedError, PendingError, StoreError
+from lifeseal.errors import CredentialError, DestroyedError, PendingError, RolledBackError, StoreError, TamperedError
 
 PLAIN = b"weights" * 3000
 LIVE, ERASED, ABSENT, PENDING = "live", "erased", "absent", "pending"
@@ -133,6 +133,45 @@ def _next_write(folder: Path, holder: Holder) -> None:
         raise AssertionError("the next writer did not clear up")
 
 
+def _new(folder: Path) -> RootHolder:
+    return FileRoot(folder / "new")
+
+
+def _move(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.rehome(_new(folder))
+
+
+def _check_move(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    """The old root opens or the new, or both; once acknowledged only the new."""
+    opened = []
+    for holder in (_file, _new):
+        try:
+            vault = _open(folder, holder)
+        except (CredentialError, RolledBackError, StoreError, TamperedError):
+            continue
+        with vault:
+            if (found := _state(vault, "first")) != LIVE:
+                return f"the asset is {found}"
+            opened.append(holder)
+    if not opened:
+        return "neither root opens the vault"
+    return "acknowledged, and not only the new root opens it" if acknowledged and (opened != [_new] or (folder / "root").exists()) else None
+
+
+def _end_move(folder: Path) -> None:
+    try:
+        vault = _open(folder, _file)
+    except (CredentialError, RolledBackError, StoreError, TamperedError):
+        with _open(folder, _new) as vault:
+            if any(holder.state != "destroyed" for holder in vault.info().holders[:-1]):
+                vault.retire(_file(folder))
+    else:
+        with vault:
+            vault.rehome(_new(folder))
+    _next_write(folder, _new)
+
+
 def _for_vaults(name: str, act: Callable[[Path, Holder], None], after: tuple[str, str], holder: Holder) -> Operation:
     return Operation(
         name=name,
@@ -150,4 +189,11 @@ OPERATIONS = (
     _for_vaults("vault-erase-passphrase", _erase, (ERASED, ABSENT), _passphrase),
     _for_people("vault-subjects-seal", _seal_people, erased=False),
     _for_people("vault-subjects-erase", _erase_people, erased=True),
+    Operation(
+        name="vault-move",
+        prepare=functools.partial(_prepare, holder=_file),
+        run=functools.partial(_move, holder=_file),
+        check=_check_move,
+        next_write=_end_move,
+    ),
 )

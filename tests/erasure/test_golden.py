@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from lifeseal.erasure import FileRoot, PassphraseRoot, Vault, check_structure
+from lifeseal.erasure import FileRoot, PassphraseRoot, Strength, Vault, check_structure
 from lifeseal.errors import CredentialError, DestroyedError
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "vault-1"
 WEIGHTS, CONFIG = bytes(range(256)) * 100, b'{"layers": 2}\n'
 
 
-@pytest.fixture(params=["file", "passphrase"])
+@pytest.fixture(params=["file", "passphrase", "moved"])
 def kept(request, tmp_path):
     shutil.copytree(VECTORS, tmp_path / "kept")
-    (tmp_path / "kept" / "file.root").chmod(0o600)
-    root = FileRoot(tmp_path / "kept" / "file.root") if request.param == "file" else PassphraseRoot(b"correct horse battery staple")
+    for path in (tmp_path / "kept").glob("*.root"):
+        path.chmod(0o600)
+    root = PassphraseRoot(b"correct horse battery staple") if request.param == "passphrase" else FileRoot(tmp_path / "kept" / f"{request.param}.root")
     return tmp_path / "kept" / request.param, root
 
 
@@ -37,6 +38,20 @@ def test_a_vault_of_format_1_is_read(kept, tmp_path, content_of):
             vault.asset("forgotten")
     assert content_of(tmp_path / "out") == {"weights.bin": WEIGHTS, "deep/config.json": CONFIG}
     assert (tmp_path / "one").read_bytes() == CONFIG
+
+
+def test_a_vault_that_moved_knows_its_earlier_holder(tmp_path):
+    shutil.copytree(VECTORS, tmp_path / "kept")
+    (tmp_path / "kept" / "moved.root").chmod(0o600)
+    with Vault.open(tmp_path / "kept" / "moved", root=FileRoot(tmp_path / "kept" / "moved.root")) as vault:
+        before, now = vault.info().holders
+        assert (before.kind, before.fingerprint, before.place) == ("passphrase", "argon2id m=65536 t=3 p=4", "")
+        assert (before.strength, before.retention, before.state) == (Strength.BEST_EFFORT, None, "destroyed")
+        assert (before.since, before.until, before.when) == (1, 12, "2026-11-25T03:15:34.959997Z")
+        assert (now.kind, now.since, now.until, now.state) == ("file", 13, 0, "in force")
+        assert {info.name: info.assurance for info in vault.assets()}["classifier"] == f"{before.assurance} {now.assurance}"
+        assert vault.erase(["classifier"]).holders[0] == before
+        assert vault.info().pending == ()
 
 
 def test_a_vault_of_format_1_is_written_to(kept, tmp_path):

@@ -206,7 +206,7 @@ def test_what_a_wrapper_only_schedules_is_told_and_keeps_a_compaction_away(tmp_p
         erasure = vault.erase(["first"])
         assert len(erasure.pending) == 1
         assert vault.info().pending == erasure.pending
-        with pytest.raises(PendingError, match="has still to destroy"):
+        with pytest.raises(PendingError, match="has still to be destroyed"):
             vault.compact()
         holder.complete()
         assert vault.info().pending == ()

@@ -80,8 +80,18 @@ def test_lists_live_and_erased_assets(desk):
         vault.seal(desk.model / "weights.bin", "b")
         vault.erase(["a"])
         assert vault.assets() == (
-            AssetInfo(name="", slot=0, generation=1, state="erased", erased_at=6, files=0, size=0, born_encrypted=False),
-            AssetInfo(name="b", slot=1, generation=1, state="live", erased_at=None, files=1, size=76800, born_encrypted=False),
+            AssetInfo(name="", slot=0, generation=1, state="erased", erased_at=6, files=0, size=0, born_encrypted=False, assurance=""),
+            AssetInfo(
+                name="b",
+                slot=1,
+                generation=1,
+                state="live",
+                erased_at=None,
+                files=1,
+                size=76800,
+                born_encrypted=False,
+                assurance=desk.root.assurance,
+            ),
         )
 
 

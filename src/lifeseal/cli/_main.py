@@ -55,7 +55,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "data": ("record", "verify", "diff", "prove", "check-proof", "export", "trace"),
-    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release", "subjects"),
+    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release", "rehome", "subjects"),
     "vault-subjects": ("seal", "unseal"),
     "certificate": ("verify",),
     "waiver": ("new", "sign"),

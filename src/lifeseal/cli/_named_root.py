@@ -23,6 +23,7 @@ class Named(NamedTuple):
         secret_file: Where passphrase, PIN or token stands; without it a terminal is asked.
         new: Ask twice for what is chosen now.
         configured: It stands in the configuration, not on the command line.
+        option: That named it, as ``--root``.
     """
 
     uri: str
@@ -31,6 +32,7 @@ class Named(NamedTuple):
     secret_file: Path | None
     new: bool
     configured: bool
+    option: str
 
     def secret(self, what: str, *, confirm: bool = False) -> bytearray:
         """Read the secret that opens the root; the caller owns it.
@@ -47,7 +49,7 @@ class Named(NamedTuple):
         """
         found = secret_from(self.secret_file, prompt=f"{what} of {self.vault}", confirm=confirm, what=f"the {what}")
         if not found:
-            raise click.UsageError(f"the {what} of {self.uri!r} is asked on a terminal; elsewhere give --root-secret-file")
+            raise click.UsageError(f"the {what} of {self.uri!r} is asked on a terminal; elsewhere give {self.option}-secret-file")
         return bytearray(found)
 
 

@@ -90,7 +90,9 @@ def root_options(command: Callable[..., R]) -> Callable[..., R]:
     return run
 
 
-def root_from(uri: str | None, config: Path | None, vault: Path, *, secret_file: Path | None = None, new: bool = False) -> "RootHolder":
+def root_from(
+    uri: str | None, config: Path | None, vault: Path, *, secret_file: Path | None = None, new: bool = False, option: str = "--root"
+) -> "RootHolder":
     """Build the root holder from its URI, or from the user's own configuration; never from the vault.
 
     Args:
@@ -99,6 +101,7 @@ def root_from(uri: str | None, config: Path | None, vault: Path, *, secret_file:
         vault: The vault folder.
         secret_file: Where a passphrase, PIN or token stands; without it a terminal is asked.
         new: Ask twice for a passphrase.
+        option: That names it, for messages.
 
     Returns:
         The holder.
@@ -114,8 +117,8 @@ def root_from(uri: str | None, config: Path | None, vault: Path, *, secret_file:
     if kind is None or not colon:
         raise click.UsageError(f"a root is written {FORMS}, not {found!r}")
     if secret_file is not None and not kind.secret:
-        raise click.UsageError(f"--root-secret-file: a root that is written {kind.form} has no secret")
-    return kind.build(Named(uri=found, place=place, vault=vault, secret_file=secret_file, new=new, configured=uri is None))
+        raise click.UsageError(f"{option}-secret-file: a root that is written {kind.form} has no secret")
+    return kind.build(Named(uri=found, place=place, vault=vault, secret_file=secret_file, new=new, configured=uri is None, option=option))
 
 
 def _configured(config: Path | None, vault: Path) -> str | None:

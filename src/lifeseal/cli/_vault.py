@@ -8,6 +8,7 @@ import click
 
 from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted
+from lifeseal.cli._rehome import holder_documents, rehome
 from lifeseal.cli._roots import root_options
 from lifeseal.cli._subjects import subjects
 
@@ -21,6 +22,7 @@ def vault() -> None:
 
 
 vault.add_command(subjects)
+vault.add_command(rehome)
 
 
 @vault.command(
@@ -112,6 +114,7 @@ def list_(output: Output, *, vault: Path, root: "RootHolder") -> None:
                 "files": info.files,
                 "bytes": info.size,
                 "hold": info.hold,
+                "assurance": info.assurance,
             }
             for info in assets
         ]
@@ -143,12 +146,14 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         "assurance": found.assurance,
         "losing": found.losing,
         "backing_up": found.backing_up,
+        "hosts": found.hosts,
         "live": found.live,
         "erased": found.erased,
         "subjects": found.subjects,
         "forgotten": found.forgotten,
         "log_bytes": found.log_size,
         "pending": list(found.pending),
+        "holders": holder_documents(found),
     }
     lines = (
         f"vault      {found.vault}",
@@ -158,9 +163,11 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         f"node log   {counted(found.log_size, 'byte')}",
         f"root       {found.holder}",
         f"assurance  {found.assurance}",
+        *(f"before     {holder.kind}, until epoch {holder.until}: {holder.state}" for holder in found.holders[:-1]),
         *(f"pending    {name} is not destroyed yet" for name in found.pending),
         found.losing,
         found.backing_up,
+        found.hosts,
     )
     output.plain("vault-info", document, lines)
 

@@ -6,7 +6,6 @@ own making, and counts as a place where a root may be.
 """
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 from lifeseal._io import Secret, replace
@@ -20,24 +19,26 @@ from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Tree
 from lifeseal.erasure._values import HolderRecord, Rehoming
 from lifeseal.errors import LifesealError, PendingError, StateError, StoreError, TamperedError
-from lifeseal.principles import now
+from lifeseal.principles import Fact, announce, note, now
 
 _IN_A_CHANGE = 2
 
 
-def rehome(session: Session, home: RootHolder, announced: Callable[[int], None]) -> Rehoming:
+def rehome(session: Session, home: RootHolder) -> Rehoming:
     """Move a vault, and destroy the root in the holder that it leaves; see `lifeseal.erasure.Vault.rehome`.
 
     Args:
         session: Of the vault.
         home: Where the root shall lie.
-        announced: Called with the epoch in force once nothing speaks against the move.
+
+    Returns:
+        What became of the old root.
     """
     with session.writing() as state:
         over = _room_for(state, home)
         refuse_full(state.history)
         with _locked(home, session.folder):
-            announced(state.epoch)
+            _announce(session, "rehome", home)
             if _begun(state.history, home) is None:
                 lies = f"moving the root to {home.kind} has begun; it still lies in {session.holder.kind}"
                 _write(session, state.history.begun(home, state.epoch), what=lies)
@@ -46,21 +47,29 @@ def rehome(session: Session, home: RootHolder, announced: Callable[[int], None])
             return _end(session, old, session.current().history.others[-1])
 
 
-def retire(session: Session, old: RootHolder, announced: Callable[[int], None]) -> Rehoming:
+def retire(session: Session, old: RootHolder) -> Rehoming:
     """Destroy the root that an earlier holder still has; see `lifeseal.erasure.Vault.retire`.
 
     Args:
         session: Of the vault.
         old: The earlier holder.
-        announced: Called with the epoch in force once nothing speaks against it.
+
+    Returns:
+        What became of its root.
     """
     with session.writing() as state:
         entry = state.history.find(old)
         if entry is None:
             raise StateError(f"{session.folder}: its history names no holder {old.kind!r} like this one that may still have a root of it")
         with _locked(old, session.folder):
-            announced(state.epoch)
+            _announce(session, "retire", old)
             return _end(session, old, entry)
+
+
+def _announce(session: Session, what: str, holder: RootHolder) -> None:
+    facts: dict[str, Fact] = {"vault": session.id.hex(), "epoch": session.epoch, "holder": holder.kind}
+    announce(f"lifeseal.erasure.Vault.{what}", ("uk-ai-cop:13.1", "uk-ai-cop:13.2"), **facts)
+    note(**facts)
 
 
 def _begun(history: History, home: RootHolder) -> HolderRecord | None:
@@ -152,6 +161,7 @@ def _end(session: Session, old: RootHolder, entry: HolderRecord) -> Rehoming:
         with contextlib.suppress(LifesealError, OSError):  # what stays opens nothing
             old.clear(session.id, RETIRED)
     found = ended.others[history.others.index(entry)]
+    note(epoch_after=session.epoch, left=found.kind, state=found.state)
     return Rehoming(vault=session.id.hex(), epoch=session.epoch, holder=session.holder.kind, old=found, pending=scheduled)
 
 

@@ -28,7 +28,7 @@ from lifeseal.erasure._trials import Trials
 from lifeseal.erasure._unseal import write_plaintext
 from lifeseal.erasure._values import AssetInfo, Compaction, Erasure, Rehoming, VaultCheck, VaultInfo
 from lifeseal.errors import LifesealError, RolledBackError
-from lifeseal.principles import announce, implements, note
+from lifeseal.principles import implements, note
 
 _MAX_NAME = 255
 
@@ -370,7 +370,7 @@ class Vault:
             return done
 
     @implements(
-        evidences=["5.4.2", "13.1"],
+        evidences=["13.1", "13.2"],
         limits="Whoever copied the old root, or keeps a backup of it and of the vault folder, opens what was sealed before the move.",
     )
     def rehome(self, root: RootHolder) -> Rehoming:
@@ -399,14 +399,7 @@ class Vault:
             OSError: The disk refused; a note says what was done.
         """
         refuse_root_inside(self._session.folder, root)
-
-        def announced(epoch: int) -> None:
-            announce("lifeseal.erasure.Vault.rehome", ("uk-ai-cop:5.4.2", "uk-ai-cop:13.1"), vault=self.id, epoch=epoch, holder=root.kind)
-            note(vault=self.id, epoch=epoch, holder=root.kind)
-
-        done = rehome(self._session, root, announced)
-        note(epoch_after=done.epoch, left=done.old.kind, state=done.old.state)
-        return done
+        return rehome(self._session, root)
 
     @implements(
         evidences=["13.1", "13.2"],
@@ -430,14 +423,7 @@ class Vault:
             TamperedError: The registry was changed.
             OSError: The disk refused; a note says what was done.
         """
-
-        def announced(epoch: int) -> None:
-            announce("lifeseal.erasure.Vault.retire", ("uk-ai-cop:13.1", "uk-ai-cop:13.2"), vault=self.id, epoch=epoch, holder=root.kind)
-            note(vault=self.id, epoch=epoch, holder=root.kind)
-
-        done = retire(self._session, root, announced)
-        note(epoch_after=done.epoch, state=done.old.state)
-        return done
+        return retire(self._session, root)
 
     def close(self) -> None:
         """Zero the keys of the vault and of every asset it handed out; twice is no error."""
