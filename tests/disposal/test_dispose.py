@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plan, erase, try to read, certify: never "completed" where something can still be read."""
 
+import datetime as dt
+
 import pytest
 
 from lifeseal import disposal, evidence, signing
+from lifeseal.erasure import Strength
 from lifeseal.errors import DestroyedError, LimitError, StateError, StoreError
+from lifeseal.testing import MemoryWrapper
 
 
 def states(vault):
@@ -202,3 +206,17 @@ def test_an_intent_that_no_log_can_hold_refuses_the_erasure(desk, end, monkeypat
     with evidence.Log(desk.place / "log", on_failure="warn"), pytest.raises(LimitError, match="event for"):
         end(desk.vault)
     assert states(desk.vault)["model"] == "live"
+
+
+def test_a_certificate_says_where_the_root_lay_before_and_how_sure_that_makes_it(desk, end):
+    home = MemoryWrapper()
+    home.strength, home.assurance, home.retention = Strength.HARDWARE, "It is gone.", dt.timedelta(0)
+    desk.vault.rehome(home)
+    desk.vault.seal(desk.model, "later").close()
+    early, late = (end(desk.vault, (name,)).disposal for name in ("model", "later"))
+    assert early.status == late.status == "completed"
+    assert (early.holder, early.assurance, early.irreversible_since) == ("memory-wrapper", desk.root.assurance, "unknown")
+    assert "Before, the root lay in a holder of the kind file, until epoch 6; what is left of it: destroyed." in early.limitations
+    assert late.assurance == "It is gone."
+    assert late.irreversible_since.startswith("20")
+    assert not any("Before" in line for line in late.limitations)

@@ -145,8 +145,8 @@ def dispose(plan: Plan, *, signer: Signer | None, sanitiser: str, custodian: str
         epoch_before=erasure.epoch_before,
         epoch_after=erasure.epoch_after,
         holder=vault.holder,
-        assurance=vault.assurance,
-        irreversible_since="unknown",
+        assurance=erasure.assurance,
+        irreversible_since=erasure.irreversible_since,
         assets=plan.assets,
         limitations=plan.limitations + _not_removed(erasure),
     )
@@ -230,8 +230,12 @@ def _not_removed(erasure: "Erasure") -> tuple[str, ...]:
         lines.append("The containers could not be listed, so none was unlinked; without their keys they are unreadable.")
     if logs:
         lines.append(f"{len(logs)} old node logs could not be unlinked; without the old root they are unreadable.")
+    lines += [
+        f"Before, the root lay in a holder of the kind {holder.kind}, until epoch {holder.until}; what is left of it: {holder.state}."
+        for holder in erasure.holders[:-1]
+    ]
     if erasure.pending:
-        lines.append(f"The root holder has still to destroy {len(erasure.pending)} key versions; until then the erasure is not final.")
+        lines.append(f"Still to be destroyed: {len(erasure.pending)} key versions or earlier roots; until then the erasure is not final.")
     return tuple(lines)
 
 
