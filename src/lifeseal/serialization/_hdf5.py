@@ -219,7 +219,8 @@ class _Judge:
         if (label, text) == _PICKLES:
             inside.say("hdf5-pickle", "", "a dataset of pickles, which PyTables loads")
         if label in _CONFIGURATIONS or text.lstrip()[:1] in {b"{", b"["}:
-            self._context.judge(BytesWindow(text), inside)
+            if self._context.judge(BytesWindow(text), inside) != "json" and label in _CONFIGURATIONS:
+                inside.say("keras-config", "", "no JSON that could be read, and so not analysed")
             return
         own = Findings()
         self._context.judge(BytesWindow(text), inside.aside(own))
