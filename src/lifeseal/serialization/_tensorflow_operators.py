@@ -31,9 +31,7 @@ REACH_OUT: Final = split(
     "TFRecordDataset TFRecordDatasetV2 TFRecordReader TFRecordReaderV2 TextLineDataset TextLineReader TextLineReaderV2 WholeFileReader "
     "WholeFileReaderV2 WorkerHeartbeat WriteFile XlaCustomCall XlaCustomCallV2 XlaHostCompute XlaRecvFromHost XlaSendToHost"
 )
-CHECKPOINT: Final = split(
-    "MergeV2Checkpoints Restore RestoreSlice RestoreV2 SaveV2"
-)
+CHECKPOINT: Final = split("MergeV2Checkpoints Restore RestoreSlice RestoreV2 SaveV2")
 COMPUTE: Final = split(
     "Abs AccumulateNV2 AccumulatorApplyGradient AccumulatorNumAccumulated AccumulatorSetGlobalStep AccumulatorTakeGradient Acos Acosh Add "
     "AddManySparseToTensorsMap AddN AddSparseToTensorsMap AddV2 AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation All "
