@@ -31,7 +31,7 @@ from lifeseal._io._source import WRITTEN, DiskReader, DiskSource, Reader, Source
 from lifeseal._io._streams import BLOCK, Raw, Stream, Take, View, Written
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, exact_fields, loads, parse_hex, take_out
 from lifeseal._io._tables import TABLES, Arrow, arrow, open_table
-from lifeseal._io._threads import Cancelled, Report, in_threads, undisturbed
+from lifeseal._io._threads import Behind, Cancelled, Report, in_threads, undisturbed
 from lifeseal._io._toml import MAX_TOML, Table, load_toml
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "Appender",
     "Arrow",
     "Batch",
+    "Behind",
     "Buffer",
     "Cancelled",
     "DiskReader",

@@ -4,11 +4,11 @@
 import contextlib
 from pathlib import Path
 
-from lifeseal._io import make_folder, read_through, remove, replacing
+from lifeseal._io import Behind, make_folder, read_through, remove, replacing
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._index import signature_of
 
-_PIECE = 1 << 23
+_PIECE = 1 << 20
 
 
 def write_plaintext(asset: SealedAsset, out: Path) -> int:
@@ -69,5 +69,8 @@ def _write_lone(asset: SealedAsset, name: str, out: Path) -> int:
 
 
 def _write(asset: SealedAsset, name: str, path: Path) -> int:
-    with asset.open(name) as reader, replacing(path, mode=0o600, overwrite=False) as output:
-        return read_through(reader, f"{asset.where}: {name!r}", memoryview(bytearray(_PIECE)), output.write)
+    with asset.open(name) as reader, replacing(path, mode=0o600, overwrite=False) as output, Behind() as behind:
+        one, two = (memoryview(bytearray(min(_PIECE, reader.size + 1))) for _ in range(2))
+        done = read_through(reader, f"{asset.where}: {name!r}", one, lambda piece: behind.do(output.write, piece), spare=two)
+        behind.wait()
+        return done
