@@ -19,6 +19,7 @@ from lifeseal._io._hashing import (
     read_through,
     read_whole,
 )
+from lifeseal._io._keypair import write_pair
 from lifeseal._io._lines import MAX_RECORD, Batch, lines
 from lifeseal._io._links import LinkKind
 from lifeseal._io._litter import sweep
@@ -105,4 +106,5 @@ __all__ = [
     "sweep",
     "take_out",
     "undisturbed",
+    "write_pair",
 ]

@@ -23,6 +23,7 @@ class Purpose(enum.Enum):
     MODEL = "https://model_signing/signature/v1.0"
     DATASET = "lifeseal:dataset/1"
     CERTIFICATE = "lifeseal:disposal/1"
+    HAND_OVER = "lifeseal:hand-over/1"
     LOG_HEAD = "lifeseal:log-head/1"
     RELEASE = "lifeseal:release/1"
     VERIFICATION = "https://in-toto.io/attestation/svr/v0.2"
