@@ -69,6 +69,14 @@ erasure.Subjects.leaf_keys(self, subject_of) -> Callable
 erasure.json_field(name) -> Callable
 erasure.Vault.rehome(self, root) -> Rehoming
 erasure.Vault.retire(self, root) -> Rehoming
+erasure.HandOvers.give(self, name, recipient, *, signer, out) -> HandOver
+erasure.HandOvers.list(self, name) -> tuple
+erasure.open_hand_over(path, *, policy) -> tuple
+erasure.receive(path, folder, *, key, policy) -> SealedAsset
+erasure.generate_recipient_key(path, *, algorithm="mlkem768-x25519", passphrase=None, overwrite=False) -> Recipient
+erasure.Recipient.from_file(path)
+erasure.RecipientKey.from_file(path, *, passphrase=None)
+erasure.SealedAsset.unseal(self, out)
 erasure.check_structure(path) -> VaultCheck
 erasure.allow_unlocked_memory()
 loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None) -> dict

@@ -73,6 +73,7 @@ def made(tmp_path_factory, hub):
     text = ("--reason", "r", "--owner", "o", "--expires", "2999-12-31T23:59:59Z", "--risk", "R-1")
     commands = [
         ("keygen", "--out", home / "k"),
+        ("keygen", "--out", home / "r", "--algorithm", "mlkem768-x25519"),
         ("sign", home / "model", "--key", home / "k.key", "--log", home / "events.jsonl"),
         ("data", "record", home / "data", "--out", home / "d.json", "--source", "s", "--licence", "MIT", "--key", home / "k.key"),
         ("data", "record", home / "lines", "--out", home / "r.json", "--records", "--sets", "--key", home / "k.key"),
@@ -82,6 +83,7 @@ def made(tmp_path_factory, hub):
         ("vault", "seal", home / "model", "--name", "live", *vault),
         ("vault", "seal", home / "line", "--name", "held", *vault),
         ("vault", "hold", "held", *vault, "--reason", "case 6"),
+        ("vault", "hand-over", "held", "--to", home / "r.pub", "--key", home / "k.key", "--out", home / "held.ho", *vault),
         (*dispose, "--out", home / "old.cert"),
         ("vault", "subjects", "seal", "--id-field", "who", home / "people.jsonl", home / "people.sealed.jsonl", *vault),
         ("waiver", "new", "--covers", "sha256:" + "a" * 64, "--allow", "unsigned", *text, "--out", home / "w.json"),

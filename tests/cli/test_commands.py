@@ -23,6 +23,10 @@ def withdraw_command(out):
     return ("withdraw", "new", "--list", "acme", "--expires", "2999-12-31T23:59:59Z", "--out", out)
 
 
+def received(home):
+    return "--recipient-key", home / "r.key", "--key", home / "k.pub", "--out", home / "received"
+
+
 def working(home):
     """One call of each command that answers yes, by schema."""
     root = ("--root", f"file:{home}/root")
@@ -60,6 +64,8 @@ def working(home):
         "vault-compact": ("vault", "compact", *vault),
         "vault-hold": ("vault", "hold", "live", *vault, "--reason", "case 7"),
         "vault-release": ("vault", "release", "held", *vault),
+        "vault-hand-over": ("vault", "hand-over", "live", "--to", home / "r.pub", "--key", home / "k.key", "--out", home / "live.ho", *vault),
+        "vault-receive": ("vault", "receive", home / "held.ho", home / "vault", *received(home)),
         "vault-subjects-seal": ("vault", "subjects", "seal", "--id-field", "who", home / "people.jsonl", home / "s.jsonl", *vault),
         "vault-subjects-unseal": ("vault", "subjects", "unseal", home / "people.sealed.jsonl", home / "p.jsonl", *vault),
         "vault-rehome": ("vault", "rehome", "--to", f"file:{home}/new.root", *vault),
@@ -115,6 +121,8 @@ def failing(home):
         "vault-compact": (3, ("vault", "compact", "--vault", home / "vault", "--root", f"file:{home}/gone")),
         "vault-hold": (4, ("vault", "hold", "old", *vault, "--reason", "case 7")),
         "vault-release": (2, ("vault", "release", "live", *vault)),
+        "vault-hand-over": (4, ("vault", "hand-over", "old", "--to", home / "r.pub", "--key", home / "k.key", "--out", home / "o.ho", *vault)),
+        "vault-receive": (1, ("vault", "receive", home / "d.json.sig", home / "vault", *received(home))),
         "vault-subjects-seal": (2, ("vault", "subjects", "seal", "--id-field", "whom", home / "people.jsonl", home / "s.jsonl", *vault)),
         "vault-subjects-unseal": (2, ("vault", "subjects", "unseal", home / "people.jsonl", home / "p.jsonl", *vault)),
         "vault-rehome": (2, ("vault", "rehome", "--to", f"file:{home}/root", *vault)),
