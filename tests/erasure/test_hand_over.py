@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import attrs
 import pytest
@@ -37,6 +38,8 @@ from lifeseal.errors import (
     StoreError,
     TamperedError,
 )
+
+GOLDEN = Path(__file__).parents[1] / "vectors" / "hand-over-1"
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +241,17 @@ def test_hpke_of_the_standard_opens_the_sidecar(scene):
     with scene.vault._session.current().tree.key(0) as held, held.view() as view:
         assert key == bytes(view)
     assert subject.sha256 == hashlib.sha256((scene.folder / subject.name).read_bytes()).digest()
+
+
+@pytest.mark.parametrize("algorithm", ["x25519", "mlkem768-x25519"])
+def test_what_an_earlier_release_gave_is_opened(tmp_path, content_of, algorithm):
+    key, policy = RecipientKey.from_file(GOLDEN / f"{algorithm}.key"), TrustedKey.from_file(GOLDEN / "giver.pub")
+    with receive(GOLDEN / f"{algorithm}.hand-over.json", GOLDEN, key=key, policy=policy) as asset:
+        asset.unseal(tmp_path / "out")
+    assert content_of(tmp_path / "out") == {"weights.bin": bytes(range(256)) * 100, "config.json": b'{"layers": 2}\n'}
+    other = {"x25519": "mlkem768-x25519", "mlkem768-x25519": "x25519"}[algorithm]
+    with pytest.raises(CredentialError):
+        receive(GOLDEN / f"{other}.hand-over.json", GOLDEN, key=key, policy=policy)
 
 
 def test_no_key_and_no_name_stand_in_the_sidecar_or_the_log(scene, tmp_path):
