@@ -64,6 +64,7 @@ erasure.Subjects.seal_file(self, source, out, *, id_field, clear=()) -> SealedFi
 erasure.Subjects.unseal_file(self, source, out, *, erased="skip", id_field=None) -> UnsealedFile
 erasure.Subjects.erase(self, subjects) -> Erasure
 erasure.Subjects.slots(self, subjects) -> tuple
+erasure.Subjects.find_records(self, subjects, files) -> tuple
 erasure.Subjects.pseudonym(self, subject) -> str
 erasure.Subjects.leaf_keys(self, subject_of) -> Callable
 erasure.json_field(name) -> Callable
@@ -90,6 +91,7 @@ evidence.release(record, *, signer, results=()) -> Bundle
 evidence.report(log) -> str
 evidence.oscal(log) -> dict
 disposal.find_copies(wanted, places, *, progress=None) -> Search
+disposal.find_people(vault, subjects, files, *, statements=()) -> tuple
 disposal.plan(vault, names, *, request="") -> Plan
 disposal.dispose(plan, *, signer, sanitiser, custodian, trigger) -> Certificate
 """

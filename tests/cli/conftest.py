@@ -68,6 +68,7 @@ def made(tmp_path_factory, hub):
     (home / "lines" / "a.txt").write_text("one\ntwo\n")
     (home / "line").write_text("two\n")
     (home / "people.jsonl").write_text('{"who": "ann"}\n{"who": "bob"}\n')
+    (home / "ids").write_text("ann\n")
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")
     dispose = ("dispose", "old", *vault, "--trigger", "decommission", "--custodian", "records", "--yes", "--key", home / "k.key")
     text = ("--reason", "r", "--owner", "o", "--expires", "2999-12-31T23:59:59Z", "--risk", "R-1")

@@ -56,7 +56,7 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "data": ("record", "verify", "diff", "prove", "check-proof", "export", "trace"),
     "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release", "rehome", "hand-over", "receive", "subjects"),
-    "vault-subjects": ("seal", "unseal"),
+    "vault-subjects": ("seal", "unseal", "find"),
     "certificate": ("verify",),
     "waiver": ("new", "sign"),
     "withdraw": ("new", "add", "sign"),

@@ -16,6 +16,7 @@ from lifeseal.disposal._certificate import TRIGGERS, Certificate, Disposal, Disp
 from lifeseal.disposal._copies import FORGOTTEN, Copy, Search, find_copies
 from lifeseal.disposal._dispose import Plan, confirm, dispose, plan
 from lifeseal.disposal._hub_cache import HubTraces, hub_folder, hub_traces
+from lifeseal.disposal._people import PersonFound, find_people
 from lifeseal.disposal._wanted import Anchor, Wanted
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Disposal",
     "DisposedAsset",
     "HubTraces",
+    "PersonFound",
     "Plan",
     "Search",
     "Trigger",
@@ -34,6 +36,7 @@ __all__ = [
     "confirm",
     "dispose",
     "find_copies",
+    "find_people",
     "hub_folder",
     "hub_traces",
     "open_certificate",

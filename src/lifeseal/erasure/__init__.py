@@ -15,6 +15,7 @@ from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._check import check_structure
 from lifeseal.erasure._file_root import FileRoot
 from lifeseal.erasure._files import SealedFile, UnsealedFile, json_field
+from lifeseal.erasure._find import FoundRecords
 from lifeseal.erasure._hand_over import HandOvers
 from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Strength, Wrapper
 from lifeseal.erasure._holds import Holds
@@ -36,6 +37,7 @@ __all__ = [
     "ErasedSlot",
     "Erasure",
     "FileRoot",
+    "FoundRecords",
     "HandOver",
     "HandOvers",
     "HeldRoot",
