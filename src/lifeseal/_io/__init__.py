@@ -20,6 +20,7 @@ from lifeseal._io._hashing import (
     read_whole,
 )
 from lifeseal._io._keypair import write_pair
+from lifeseal._io._keyring import KEYRINGS, Keyring, open_keyring
 from lifeseal._io._lines import MAX_RECORD, Batch, lines
 from lifeseal._io._links import LinkKind
 from lifeseal._io._litter import sweep
@@ -39,6 +40,7 @@ __all__ = [
     "BLOCK",
     "DIGEST_SIZES",
     "HASHES",
+    "KEYRINGS",
     "MAX_RECORD",
     "MAX_TOML",
     "TABLES",
@@ -55,6 +57,7 @@ __all__ = [
     "FileDigest",
     "HashName",
     "Hasher",
+    "Keyring",
     "LinkKind",
     "Output",
     "Progress",
@@ -87,6 +90,7 @@ __all__ = [
     "loads",
     "make_folder",
     "new_hasher",
+    "open_keyring",
     "open_regular",
     "open_table",
     "parse_hex",

@@ -118,6 +118,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.erasure.Wrapper.versions": _PROTOCOL,
         "lifeseal.erasure.Wrapper.wrap": _PROTOCOL,
         "lifeseal.erasure.json_field": _MEMORY,
+        "lifeseal.loading.KeyringKey.fetch": "stat_checked, which calls it, is tagged",
         "lifeseal.evidence.Log.close": "the place where events go emits none about itself",
         "lifeseal.evidence.Log.emit": "the place where events go emits none about itself",
         "lifeseal.evidence.Release.from_statement": _MEMORY,
