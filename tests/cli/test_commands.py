@@ -38,6 +38,11 @@ def working(home):
     shutil.copytree(home / "model", commit)
     (commit.parent.parent / "refs").mkdir()
     (commit.parent.parent / "refs/main").write_text("a" * 40)
+    rows = home / "cache/datasets--acme--rows/snapshots" / ("a" * 40)
+    shutil.copytree(home / "data", rows)
+    shutil.copy(home / "d.json", rows / "lifeseal.manifest.json")
+    shutil.copy(home / "d.json.sig", rows / "lifeseal.manifest.json.sig")
+    revision = ("--revision", "a" * 40, "--offline")
     script = home / "script.py"
     script.write_text("print('from the script')\n")
     np.savez(home / "arrays.npz", a=np.ones(2))
@@ -86,6 +91,8 @@ def working(home):
         "hub-push": ("hub", "push", home / "lines", f"acme/{home.parent.name}", "--key", home / "k.key", "--endpoint", url),
         "hub-verify": ("hub", "verify", *cached, "--key", home / "k.pub"),
         "hub-purge": ("hub", "purge", *cached),
+        "hub-pull-data": ("hub", "pull-data", "acme/rows", home / "rows", "--cache-dir", home / "cache", "--key", home / "k.pub", *revision),
+        "hub-push-data": ("hub", "push-data", home / "data", f"acme/d{home.parent.name}", "--manifest", home / "d.json", "--endpoint", url),
         "exec": ("exec", home / "model", "--key", home / "k.pub", "--file", "config.json", "--", "test", "-e", "{}/config.json"),
         "run": ("run", "--log", home / "run.jsonl", script),
     }
@@ -144,6 +151,8 @@ def failing(home):
         "hub-push": (2, ("hub", "push", home / "nothing", "acme/tiny", "--key", home / "k.key")),
         "hub-verify": (3, ("hub", "verify", "acme/none", "--cache-dir", home / "cache", "--key", home / "k.pub")),
         "hub-purge": (2, ("hub", "purge", "../x", "--cache-dir", home / "cache")),
+        "hub-pull-data": (3, ("hub", "pull-data", "acme/none", home / "rows", "--cache-dir", home / "cache", "--key", home / "k.pub", "--offline")),
+        "hub-push-data": (1, ("hub", "push-data", home / "changed", "acme/rows", "--manifest", home / "d.json")),
         "exec": (1, ("exec", home / "data", "--key", home / "k.pub", "--", "test", "-e", "{}")),
         "run": (2, ("run", "--log", home / "run.jsonl", home / "nothing.py")),
     }

@@ -61,7 +61,7 @@ _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "waiver": ("new", "sign"),
     "withdraw": ("new", "add", "sign"),
     "log": ("verify", "rotate", "sign"),
-    "hub": ("pull", "push", "verify", "purge"),
+    "hub": ("pull", "push", "verify", "purge", "pull-data", "push-data"),
 }
 
 
