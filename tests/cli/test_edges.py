@@ -148,7 +148,7 @@ def test_a_certificate_that_cannot_be_written_is_printed(cli, home, monkeypatch,
 
     monkeypatch.setattr("lifeseal.disposal.Certificate.write", broken)
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")
-    answer = cli("dispose", "live", *vault, "--trigger", "transfer", "--custodian", "c", "--key", home / "k.key", "--out", home / "c", "--yes")
+    answer = cli("dispose", "live", *vault, "--trigger", "decommission", "--custodian", "c", "--key", home / "k.key", "--out", home / "c", "--yes")
     assert answer.code == (130 if isinstance(how, KeyboardInterrupt) else 2)
     monkeypatch.undo()
     kept = next(line for line in answer.err.splitlines() if line.startswith("{"))
@@ -157,9 +157,9 @@ def test_a_certificate_that_cannot_be_written_is_printed(cli, home, monkeypatch,
 
 
 def test_a_disposal_that_left_something_readable_says_no(cli, home, monkeypatch):
-    monkeypatch.setattr("lifeseal.disposal._dispose._refused", lambda *_: False)
+    monkeypatch.setattr("lifeseal.disposal._steps._is_refused", lambda *_: False)
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")
-    answer = cli("dispose", "live", *vault, "--trigger", "transfer", "--custodian", "c", "--unsigned", "--out", home / "c", "--yes", "--json")
+    answer = cli("dispose", "live", *vault, "--trigger", "decommission", "--custodian", "c", "--unsigned", "--out", home / "c", "--yes", "--json")
     assert (answer.code, answer.document["ok"], answer.document["status"]) == (1, False, "partial")
     assert (home / "c").exists()
 
@@ -169,7 +169,7 @@ def test_a_certificate_without_a_place_stops_a_disposal_before_it_erases(cli, ho
     (home / "link").symlink_to("nowhere")
     before = listing(home)
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")
-    answer = cli("dispose", "live", *vault, "--trigger", "transfer", "--custodian", "c", "--unsigned", "--out", home / place, "--yes")
+    answer = cli("dispose", "live", *vault, "--trigger", "decommission", "--custodian", "c", "--unsigned", "--out", home / place, "--yes")
     assert answer.code == 2
     assert "--out" in answer.err
     assert listing(home) == before

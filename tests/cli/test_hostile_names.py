@@ -81,7 +81,7 @@ def test_a_dataset_and_its_manifest(cli, home):
 
 def test_a_certificate_and_a_waiver(cli, home):
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")
-    who = ("--custodian", NAME, "--sanitiser", NAME, "--request", NAME, "--trigger", "transfer")
+    who = ("--custodian", NAME, "--sanitiser", NAME, "--request", NAME, "--trigger", "decommission")
     out = home / "live.cert"
     answers = [cli("dispose", "live", *vault, *who, "--key", home / "k.key", "--out", out, "--yes")]
     answers += [cli("certificate", "verify", out, "--key", home / "k.pub"), cli("inspect", out)]

@@ -91,12 +91,12 @@ def test_leaving_a_prompt_interrupts(home, listing, key):
     assert listing(home) == before
 
 
-DISPOSE = ("--trigger", "transfer", "--custodian", "records", "--unsigned")
+DISPOSE = ("--trigger", "decommission", "--custodian", "records", "--unsigned")
 
 
 @pytest.mark.parametrize(
     ("answer", "code", "said"),
-    [("n\n", 130, "declined; nothing was done"), ("\n", 130, "declined"), ("\x03", 130, "interrupted"), ("y\n", 0, "erased live")],
+    [("n\n", 130, "declined; nothing was done"), ("\n", 130, "declined"), ("\x03", 130, "interrupted"), ("y\n", 0, "disposed of live")],
 )
 def test_a_disposal_shows_its_plan_and_asks(cli, home, answer, code, said):
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")

@@ -2,13 +2,14 @@
 """A certificate: who says it, exactly what it says, and whether the vault agrees."""
 
 import json
+import pathlib
 import shutil
 
 import attrs
 import pytest
 
 from lifeseal import disposal, signing
-from lifeseal.attestation import Bundle, Purpose, Statement, sign_statement
+from lifeseal.attestation import Bundle, Purpose, Statement, TrustedKey, sign_statement
 from lifeseal.disposal import Certificate, Disposal
 from lifeseal.erasure import FileRoot, Vault
 from lifeseal.errors import FormatError, LifesealError, LimitError, PolicyError, RolledBackError, SignatureError
@@ -109,28 +110,53 @@ def _set(**fields):
     return lambda predicate: predicate.update(fields)
 
 
+def _in(part, /, **fields):
+    return lambda predicate: (predicate[part][0] if isinstance(predicate[part], list) else predicate[part]).update(fields)
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        _set(schema="lifeseal.disposal/3"),
         _set(status="done"),
         _set(status=""),
+        _set(status="partial"),
+        _set(reasons=["because"]),
         _set(trigger="boredom"),
         _set(epoch_after=1),
         _set(epoch_before=-1),
         _set(epoch_before=True),
         _set(method="overwritten"),
-        _set(algorithm="DES"),
+        _set(method="Purge"),
         _set(assets=[]),
         _set(limitations="none"),
         _set(limitations=[1]),
         _set(more=1),
         _set(custodian=None),
+        _set(custodian="records@example.org"),
+        _set(vault=""),
+        _set(holders=[]),
+        _set(keys=[]),
+        _set(worst_key="destroyed"),
+        _set(worst_key=""),
+        _set(search={"places": [], "files": 0, "read": 0, "copies": {"first": [], "more": 0}, "unread": {"first": [], "more": 0}}),
+        _in("keys", state="live"),
+        _in("keys", state="lost"),
+        _in("trials", answer="opened"),
+        _in("trials", answer="perhaps"),
+        _in("removed", left={"first": ["x"], "more": 0}),
+        _in("removed", left={"first": ["x"]}),
+        _in("custodian", name=1),
+        _in("custodian", born="1970"),
+        _in("assets", slot=-1),
+        _in("assets", slot=None),
+        _in("assets", kind="person"),
+        _in("assets", born_encrypted=0),
+        _in("assets", name="x"),
+        _in("assets", sha256="00"),
         lambda predicate: predicate.pop("limitations"),
         lambda predicate: predicate.pop("assurance"),
         lambda predicate: predicate["assets"].append(predicate["assets"][0]),
-        lambda predicate: predicate["assets"][0].update(slot=-1),
-        lambda predicate: predicate["assets"][0].update(born_encrypted=0),
-        lambda predicate: predicate["assets"][0].update(name="x"),
         lambda predicate: predicate["assets"][0].pop("generation"),
     ],
 )
@@ -146,9 +172,9 @@ def test_a_signed_statement_of_another_form_is_refused(change, path, signer):
 
 
 def test_a_text_that_is_too_long_is_refused(path, signer):
-    statement = attrs.evolve(Certificate.load(path).disposal, custodian="c" * 4097).to_statement()
+    statement = attrs.evolve(Certificate.load(path).disposal, custodian=disposal.Party(name="c" * 4097)).to_statement()
     sign_statement(statement, signer=signer).write(path)
-    with pytest.raises(LimitError, match="'custodian': 4097 characters"):
+    with pytest.raises(LimitError, match="'custodian', 'name': 4097 characters"):
         disposal.open_certificate(path, policy=signer.public)
 
 
@@ -167,7 +193,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[2J\r\n\u202e\"'\\&amp;"
 def test_hostile_texts_survive_as_text(desk, end, signer):
     end(desk.vault, sanitiser=HOSTILE, custodian=HOSTILE, request=HOSTILE).write(desk.place / "c")
     found = disposal.open_certificate(desk.place / "c", policy=signer.public).disposal
-    assert (found.sanitiser, found.custodian, found.request) == (HOSTILE, HOSTILE, HOSTILE)
+    assert (found.sanitiser.name, found.custodian.name, found.request) == (HOSTILE, HOSTILE, HOSTILE)
     assert b"\x1b" not in (desk.place / "c").read_bytes()
 
 
@@ -243,3 +269,29 @@ def test_a_certificate_of_what_was_not_erased_is_refused(change, path, desk):
     wrong = attrs.evolve(certificate, disposal=attrs.evolve(certificate.disposal, assets=(asset,)))
     with pytest.raises(PolicyError, match=r"'model' \(slot \d\) is not erased in this vault"):
         disposal.confirm(wrong, desk.vault)
+
+
+VECTORS = pathlib.Path(__file__).parents[1] / "vectors/disposal"
+
+
+def test_a_certificate_of_the_first_form_is_read_for_ever():
+    policy = TrustedKey.from_file(VECTORS / "first-form.pub")
+    found = disposal.open_certificate(VECTORS / "first-form.json", policy=policy)
+    assert (found.disposal.status, found.disposal.sanitiser.name, found.disposal.worst_key) == ("completed", "ops@example.org", "unknown")
+    assert [(asset.name, asset.slot, asset.generation, asset.files) for asset in found.disposal.assets] == [("model", 0, 1, 2)]
+    assert "No search for plaintext copies was made" in " ".join(found.disposal.limitations)
+    written = found.disposal.to_statement()
+    assert Disposal.from_statement(written, where="s") == found.disposal
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_set(status="done"), _set(epoch_after=1), _set(method="x"), _set(assets=[]), _set(more=1), lambda predicate: predicate.pop("holder")],
+)
+def test_a_broken_first_form_is_refused(change):
+    statement = Statement.from_bytes(Bundle.load(VECTORS / "first-form.json").envelope.payload, where="s")
+    predicate = json.loads(json.dumps(statement.predicate))
+    Disposal.from_statement(attrs.evolve(statement, predicate=json.loads(json.dumps(predicate))), where="s")
+    change(predicate)
+    with pytest.raises(FormatError, match="s, predicate"):
+        Disposal.from_statement(attrs.evolve(statement, predicate=predicate), where="s")

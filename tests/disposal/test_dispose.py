@@ -56,7 +56,7 @@ def test_disposal_erases_what_was_planned_and_nothing_else(desk, end):
     found = certificate.disposal
     assert (found.status, found.trigger, found.request) == ("completed", "decommission", "REQ-1")
     assert (found.epoch_before, found.epoch_after, found.vault) == (before, before + 1, desk.vault.id)
-    assert (found.sanitiser, found.custodian, found.holder) == ("ops@example.org", "records@example.org", "file")
+    assert (found.sanitiser.name, found.custodian.name, found.holder) == ("ops@example.org", "records@example.org", "file")
     assert found.irreversible_since == "unknown"
     assert found.started <= found.finished
     assert [asset.name for asset in found.assets] == ["model"]
@@ -155,8 +155,17 @@ def test_what_could_not_be_certified_is_refused_before_anything_is_erased(option
 
 
 @pytest.mark.parametrize("trigger", disposal.TRIGGERS)
-def test_each_trigger_is_kept(trigger, desk, end):
-    assert end(desk.vault, trigger=trigger).disposal.trigger == trigger
+def test_each_trigger_is_kept_and_a_transfer_needs_a_receipt(trigger, desk, end, stranger):
+    receipt = None
+    if trigger == "transfer":
+        with pytest.raises(ValueError, match="a transfer needs the recipient's receipt"):
+            end(desk.vault, trigger=trigger)
+        assert states(desk.vault)["model"] == "live"
+        disposal.acknowledge([desk.model], signer=stranger, party=disposal.Party(name="Partner")).write(desk.place / "receipt")
+        receipt = disposal.open_receipt(desk.place / "receipt", policy=stranger.public)
+    found = end(desk.vault, trigger=trigger, receipt=receipt).disposal
+    assert (found.trigger, found.status) == (trigger, "completed")
+    assert (found.receipt is not None) == (trigger == "transfer")
 
 
 @pytest.mark.parametrize("answer", ["read", "store", "disk"])

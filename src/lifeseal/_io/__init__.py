@@ -19,8 +19,7 @@ from lifeseal._io._hashing import (
     read_through,
     read_whole,
 )
-from lifeseal._io._keypair import write_pair
-from lifeseal._io._keyring import KEYRINGS, Keyring, open_keyring
+from lifeseal._io._html import html_text
 from lifeseal._io._lines import MAX_RECORD, Batch, lines
 from lifeseal._io._links import LinkKind
 from lifeseal._io._litter import sweep
@@ -33,14 +32,13 @@ from lifeseal._io._source import WRITTEN, DiskReader, DiskSource, Reader, Source
 from lifeseal._io._streams import BLOCK, Raw, Stream, Take, View, Written
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, exact_fields, loads, parse_hex, take_out
 from lifeseal._io._tables import TABLES, Arrow, arrow, open_table
-from lifeseal._io._threads import Behind, Cancelled, Report, in_threads, undisturbed
+from lifeseal._io._threads import Cancelled, Report, in_threads, undisturbed
 from lifeseal._io._toml import MAX_TOML, Table, load_toml
 
 __all__ = [
     "BLOCK",
     "DIGEST_SIZES",
     "HASHES",
-    "KEYRINGS",
     "MAX_RECORD",
     "MAX_TOML",
     "TABLES",
@@ -49,7 +47,6 @@ __all__ = [
     "Appender",
     "Arrow",
     "Batch",
-    "Behind",
     "Buffer",
     "Cancelled",
     "DiskReader",
@@ -57,7 +54,6 @@ __all__ = [
     "FileDigest",
     "HashName",
     "Hasher",
-    "Keyring",
     "LinkKind",
     "Output",
     "Progress",
@@ -83,6 +79,7 @@ __all__ = [
     "encode_base64",
     "exact_fields",
     "hash_files",
+    "html_text",
     "in_batches",
     "in_threads",
     "lines",
@@ -90,7 +87,6 @@ __all__ = [
     "loads",
     "make_folder",
     "new_hasher",
-    "open_keyring",
     "open_regular",
     "open_table",
     "parse_hex",
@@ -110,5 +106,4 @@ __all__ = [
     "sweep",
     "take_out",
     "undisturbed",
-    "write_pair",
 ]

@@ -86,6 +86,8 @@ def _document(file: Path) -> tuple[str, dict[str, object]] | None:
         return _log(file)
     try:
         data = read_bounded(file, limit=_PEEK)
+        if data.startswith(b'{"dsseEnvelope"') and b"\n{" in data:
+            return _cosigned(file)
         document = loads(data, where=str(file), floats=True)
     except (FormatError, LimitError):
         return None
@@ -95,6 +97,15 @@ def _document(file: Path) -> tuple[str, dict[str, object]] | None:
     return _bundle(file) if ours else _plain(file, data, document)
 
 
+def _cosigned(file: Path) -> tuple[str, dict[str, object]]:
+    """Describe a certificate with co-signatures, one a line."""
+    from lifeseal import disposal
+
+    found = disposal.Certificate.load(file)
+    signed = [{"role": one.role, "name": one.party.name, "time": one.time} for one in found.cosignatures]
+    return "co-signed disposal certificate", {"cosignatures": signed, "predicate": dict(found.disposal.to_statement().predicate)}
+
+
 def _plain(file: Path, data: bytes, document: dict[str, object]) -> tuple[str, dict[str, object]] | None:
     from lifeseal import attestation, disposal, provenance
 
@@ -102,6 +113,8 @@ def _plain(file: Path, data: bytes, document: dict[str, object]) -> tuple[str, d
         return "dataset manifest", _jsonable(provenance.Manifest.from_bytes(data, where=str(file)).to_bytes())
     if document.get("schema") == "lifeseal.waiver/1":
         return "waiver", _jsonable(attestation.Waiver.from_bytes(data, where=str(file)).to_bytes())
+    if document.get("schema") == "lifeseal.disposal-order/1":
+        return "order of a disposal, for approval", document
     if document.get("schema") == "lifeseal.withdrawals/1":
         return "unsigned withdrawal list", _jsonable(attestation.Withdrawals.from_bytes(data, where=str(file)).to_bytes())
     if document.get("predicateType") == attestation.Purpose.CERTIFICATE.predicate_type:

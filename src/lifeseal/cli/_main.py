@@ -34,7 +34,7 @@ _BUG = 70
 _INTERRUPTED = 130
 
 _COMMANDS: Mapping[str, tuple[str, str, str]] = {
-    "keygen": ("_models", "keygen", "Make a signing key, or one to receive with."),
+    "keygen": ("_models", "keygen", "Make a signing key."),
     "sign": ("_models", "sign", "Sign a model (OpenSSF Model Signing)."),
     "verify": ("_verify", "verify", "Check a model against its signature."),
     "inspect": ("_inspect", "inspect", "Say what a file claims; nothing is verified."),
@@ -42,8 +42,8 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "convert": ("_convert", "convert", "Copy tensors into safetensors without running anything."),
     "data": ("_data", "data", "Record and verify datasets."),
     "vault": ("_vault", "vault", "Keep files encrypted under a key that can be destroyed."),
-    "dispose": ("_dispose", "dispose", "Erase vault assets and certify it."),
-    "certificate": ("_dispose", "certificate", "Verify disposal certificates."),
+    "dispose": ("_dispose", "dispose", "Erase for good, remove copies, and certify it."),
+    "certificate": ("_certificate", "certificate", "Verify, co-sign and print disposal certificates."),
     "waiver": ("_waiver", "waiver", "Write down an exception."),
     "withdraw": ("_withdraw", "withdraw", "Take models, datasets and signers back."),
     "principles": ("_principles", "principles", "List the Code's provisions and what implements them."),
@@ -55,13 +55,13 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "data": ("record", "verify", "diff", "prove", "check-proof", "export", "trace"),
-    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release", "rehome", "hand-over", "receive", "subjects"),
-    "vault-subjects": ("seal", "unseal", "find"),
-    "certificate": ("verify",),
+    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release", "rehome", "subjects"),
+    "vault-subjects": ("seal", "unseal"),
+    "certificate": ("verify", "cosign", "report", "approve", "receipt"),
     "waiver": ("new", "sign"),
     "withdraw": ("new", "add", "sign"),
     "log": ("verify", "rotate", "sign"),
-    "hub": ("pull", "push", "verify", "purge", "pull-data", "push-data"),
+    "hub": ("pull", "push", "verify", "purge"),
 }
 
 

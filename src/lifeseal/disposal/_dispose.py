@@ -1,252 +1,242 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of an asset: plan, erase, try to read it, certify."""
+"""Carrying out a plan, and going on with one that was interrupted."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
-from lifeseal import __version__
-from lifeseal.attestation import Signer, sign_statement
-from lifeseal.disposal._certificate import MAX_TEXT, TRIGGERS, Certificate, Disposal, DisposedAsset, Trigger
-from lifeseal.errors import DestroyedError, LifesealError, PolicyError, RolledBackError, StateError
-from lifeseal.principles import announce, implements, note, now
+from lifeseal._io import ProgressCallback, StrPath
+from lifeseal.attestation import Signer, Statement, sign_statement
+from lifeseal.disposal import _sought
+from lifeseal.disposal._begun import Begun
+from lifeseal.disposal._certificate import Certificate
+from lifeseal.disposal._journal import SCHEMA, Journal
+from lifeseal.disposal._json import from_json, to_json
+from lifeseal.disposal._plan import Plan, refuse_unwritable
+from lifeseal.disposal._statement import Disposal
+from lifeseal.disposal._steps import Run, carry_out
+from lifeseal.disposal._values import TRIGGERS, Party, Stated, Trigger
+from lifeseal.disposal._vouched import Approval, Receipt
+from lifeseal.errors import DestroyedError, PolicyError
+from lifeseal.principles import Fact, announce, implements, note, now
 
 if TYPE_CHECKING:
-    from lifeseal.erasure import Erasure, Vault
+    from lifeseal.erasure import Vault
+
+_LIMITS = "Best effort where the root is a file; plaintext beyond the places searched, recipients' copies and derived models are not reached."
+_PROVISIONS = ("uk-ai-cop:13.1", "uk-ai-cop:13.2")
 
 
-@attrs.frozen(kw_only=True)
-class Plan:
-    """What a disposal would erase, and what it would not reach; nothing is done yet.
-
-    Attributes:
-        vault: The open vault.
-        assets: What would be erased, with digests taken now.
-        limitations: What would go into the certificate.
-        request: Reference of the request, or empty.
-    """
-
-    vault: "Vault"
-    assets: tuple[DisposedAsset, ...]
-    limitations: tuple[str, ...]
-    request: str
-
-
-@implements(evidences=("13.1", "13.2"), limits="It lists what the vault holds; it does not search for copies elsewhere.")
-def plan(vault: "Vault", names: Iterable[str], *, request: str = "") -> Plan:
-    """Prepare a disposal: read the assets once more for their digests, and say what an erasure will not reach.
+@implements("13.1", "13.2", limits=_LIMITS)
+def dispose(
+    plan: Plan,
+    *,
+    signer: Signer | None,
+    sanitiser: str | Party,
+    custodian: str | Party,
+    trigger: Trigger,
+    stated: Stated | None = None,
+    approval: Approval | None = None,
+    receipt: Receipt | None = None,
+    journal: StrPath | None = None,
+    progress: ProgressCallback = None,
+) -> Certificate:
+    """Carry out a plan: unlink plaintext, erase in one epoch, try to read, search again, and certify.
 
     Args:
-        vault: Where they are.
-        names: Live assets.
-        request: Reference of the request; never a person's name.
-
-    Returns:
-        The plan.
-
-    Raises:
-        DestroyedError: One of them is erased already.
-        StateError: One was sealed anew meanwhile.
-        StoreError: One is unknown, or a container is missing.
-        TamperedError: A container does not authenticate.
-        TypeError: One string was given instead of several.
-        ValueError: No name, one twice, or a reference that a certificate cannot hold.
-    """
-    from lifeseal import signing
-
-    if isinstance(names, str):
-        raise TypeError("names must be several, such as [name]")
-    wanted = tuple(names)
-    if not wanted or len(set(wanted)) != len(wanted):
-        raise ValueError("at least one asset must be named, each once")
-    _refuse_unwritable(request=request)
-    assets = []
-    for name in wanted:
-        with vault.asset(name) as asset:
-            root = signing.digest(asset).root
-        info = next((info for info in vault.assets() if info.name == name), None)
-        if info is None or (info.slot, info.generation) != (asset.slot, asset.generation):
-            raise StateError(f"{name!r} was sealed anew while it was read; plan again")
-        assets.append(
-            DisposedAsset(
-                name=name,
-                sha256=bytes.fromhex(root.removeprefix("sha256:")),
-                slot=info.slot,
-                generation=info.generation,
-                files=info.files,
-                size=info.size,
-                born_encrypted=info.born_encrypted,
-            )
-        )
-    note(vault=vault.id, epoch=vault.epoch, assets=len(assets))
-    return Plan(vault=vault, assets=tuple(assets), limitations=_limitations(vault, assets), request=request)
-
-
-@implements(
-    "13.1",
-    "13.2",
-    limits="Best effort where the root is a file; plaintext copies are not searched for, recipients' copies and derived models not reached.",
-)
-def dispose(plan: Plan, *, signer: Signer | None, sanitiser: str, custodian: str, trigger: Trigger) -> Certificate:
-    """Erase the planned assets in one epoch, try to read each, and certify.
-
-    Args:
-        plan: From `plan`, of the vault as it is now.
+        plan: From `plan`, of things as they are now.
         signer: Signs the certificate; None leaves it unsigned.
         sanitiser: Who carries it out.
         custodian: Data Custodian who is responsible.
         trigger: ``transfer``, ``decommission`` or ``subject-erasure``.
+        stated: What only people can know.
+        approval: A second signer's, of exactly this plan; None does not ask for one.
+        receipt: The recipient's, of all that goes; for a transfer it must be there.
+        journal: A new file that `resume` goes on from, if this is interrupted or cannot be completed now; it holds no key. None keeps none.
+        progress: Called now and then; raising from it stops the work, which `resume` goes on with.
 
     Returns:
-        The certificate; write it to a file. It says "completed" only if every asset was refused as destroyed afterwards, and the root holder
-        has nothing left to destroy.
+        The certificate; write it to a file. Its status is "completed" only if every asset was refused as destroyed afterwards, the root
+        holder has nothing left to destroy, and the second search found nothing and could judge everything.
 
     Raises:
-        StateError: An asset changed since it was planned, or was erased meanwhile; nothing was erased by this call. Or another process
-            sealed it anew at the last moment, and that was erased; the message says so.
-        StoreError: See `lifeseal.erasure.Vault.erase`.
-        ValueError: An unknown trigger, or a name that is empty or that a certificate cannot hold; nothing was erased.
-        OSError: The disk refused.
+        FileExistsError: A disposal was begun with that journal.
+        PolicyError: The approval is of another plan, or by the signer; the receipt does not cover everything, or is by the signer; nothing was done.
+        StateError: Something changed since it was planned, or was erased meanwhile; nothing was done by this call. Or another process
+            sealed an asset anew at the last moment, and that was erased; the message says so.
+        StoreError: See `lifeseal.erasure.Vault.erase`; `resume` goes on.
+        ValueError: An unknown trigger, a name that is empty or that a certificate cannot hold, a transfer without receipt; nothing was done.
+        OSError: The disk refused; `resume` goes on.
     """
     if trigger not in TRIGGERS:
         raise ValueError(f"trigger must be one of {', '.join(TRIGGERS)}, not {trigger!r}")
-    if not sanitiser.strip() or not custodian.strip():
-        raise ValueError("sanitiser= and custodian= must name somebody")
-    _refuse_unwritable(sanitiser=sanitiser, custodian=custodian, request=plan.request)
-    vault = plan.vault
-    started = now()
+    parties = _party("sanitiser", sanitiser), _party("custodian", custodian)
+    _refuse_unfounded(plan, signer, trigger, approval, receipt)
     _refuse_stale(plan)
-    digests = tuple(f"sha256:{asset.sha256.hex()}" for asset in plan.assets)
-    announce(
-        "lifeseal.disposal.dispose",
-        ("uk-ai-cop:13.1", "uk-ai-cop:13.2"),
-        vault=vault.id,
-        epoch=vault.epoch,
-        assets=digests,
-        trigger=trigger,
-        custodian=custodian,
-        request=plan.request,
-    )
-    erasure = vault.erase([asset.name for asset in plan.assets])
-    if [(gone.slot, gone.generation) for gone in erasure.slots] != [(asset.slot, asset.generation) for asset in plan.assets]:
-        raise StateError(f"vault {vault.id}: erased at epoch {erasure.epoch_after}, but an asset had been sealed anew since the plan was checked")
-    gone = [asset for asset in plan.assets if _refused(vault, asset.name)]
-    disposal = Disposal(
-        status="completed" if len(gone) == len(plan.assets) and not erasure.pending else "partial",
-        trigger=trigger,
-        sanitiser=sanitiser,
-        custodian=custodian,
-        request=plan.request,
-        tool=f"lifeseal {__version__}",
-        started=started,
-        finished=now(),
-        vault=vault.id,
-        epoch_before=erasure.epoch_before,
-        epoch_after=erasure.epoch_after,
-        holder=vault.holder,
-        assurance=erasure.assurance,
-        irreversible_since=erasure.irreversible_since,
-        assets=plan.assets,
-        limitations=plan.limitations + _not_removed(erasure),
-    )
-    note(vault=vault.id, epoch=erasure.epoch_after, status=disposal.status, trigger=trigger)
-    statement = disposal.to_statement()
+    path = None if journal is None else Path(journal)
+    with Journal.start(path) as kept:
+        begun = Begun.of(
+            plan,
+            started=now(),
+            trigger=trigger,
+            sanitiser=parties[0],
+            custodian=parties[1],
+            stated=stated or Stated(),
+            approval=None if approval is None else approval.to_vouched(),
+            receipt=None if receipt is None else receipt.to_vouched(),
+            signed=signer is not None,
+        )
+        _announce("dispose", begun, plan.vault)
+        if plan.wanted is not None and path is not None:
+            begun = attrs.evolve(begun, sought=_sought.keep(plan.wanted, path))
+        kept.add("planned", schema=SCHEMA, begun=to_json(begun))
+        run = Run(journal=kept, begun=begun, vault=plan.vault, wanted=plan.wanted, people=plan.people, progress=progress)
+        return _sign(carry_out(run), signer)
+
+
+@implements("13.1", "13.2", limits=_LIMITS)
+def resume(
+    journal: StrPath, *, vault: "Vault | None", signer: Signer | None, subjects: Iterable[str] = (), progress: ProgressCallback = None
+) -> Certificate:
+    """Go on with a disposal that was interrupted, or is pending or partial; nothing is done twice, and nothing left out.
+
+    What was unlinked and erased stays so. What can have changed is looked at again: the holder is asked to finish, everything erased is tried
+    once more, and the places are searched again. A disposal that is completed gives its certificate again.
+
+    Args:
+        journal: Of the disposal.
+        vault: The same vault, open; None if there was none.
+        signer: Signs the certificate; None if it was to be unsigned.
+        subjects: Ids of the people, if the erasure of their records has not happened yet.
+        progress: As for `dispose`.
+
+    Returns:
+        The certificate.
+
+    Raises:
+        FormatError: That is no journal.
+        LockedError: Another process is at it.
+        PolicyError: The vault is another one, or the people are others.
+        StateError: An asset is neither live nor erased as the journal says.
+        StoreError: See `lifeseal.erasure.Vault.erase`; call this again.
+        TamperedError: The journal was edited.
+        ValueError: A signer where none was meant to be, or none where one was; or people are missing.
+        OSError: A file cannot be read or written; call this again.
+    """
+    with Journal.go_on(journal) as kept:
+        (first, *_) = kept.of("planned")
+        begun = from_json(Begun, first.take("begun"), where=first.at("begun"))
+        if begun.signed != (signer is not None):
+            raise ValueError(f"signer= was {'given' if begun.signed else 'None'} when this disposal was begun")
+        if vault is not None and not begun.vault:
+            vault = None
+        if begun.vault and (vault is None or vault.id != begun.vault):
+            raise PolicyError(f"the journal is about vault {begun.vault}, and this is {'none' if vault is None else f'vault {vault.id}'}")
+        done = kept.of("certified")
+        if done and done[-1].take("status") == "completed":
+            note(vault=begun.vault, status="completed")
+            return _sign(_certified(done[-1].take("statement"), where=str(journal)), signer)
+        _announce("resume", begun, vault)
+        wanted = _sought.recall(Path(journal), begun.sought) if begun.sought else None
+        run = Run(journal=kept, begun=begun, vault=vault, wanted=wanted, people=tuple(subjects), progress=progress)
+        return _sign(carry_out(run), signer)
+
+
+@implements(evidences=("13.1", "13.2"), limits="It reads what a journal was begun with, and verifies nothing of what was done since.")
+def under_way(journal: StrPath) -> Begun | None:
+    """Tell which disposal a journal is about.
+
+    Args:
+        journal: The file.
+
+    Returns:
+        What it was begun with; None if there is no such file.
+
+    Raises:
+        FormatError: It is no journal.
+        LockedError: A process is at it.
+        TamperedError: It was edited.
+        OSError: It cannot be read.
+    """
+    if not Path(journal).exists():
+        return None
+    with Journal.go_on(journal) as kept:
+        (first, *_) = kept.of("planned")
+        return from_json(Begun, first.take("begun"), where=first.at("begun"))
+
+
+def _certified(statement: object, *, where: str) -> Disposal:
+    from lifeseal._io import canonical
+
+    return Disposal.from_statement(Statement.from_bytes(canonical(statement), where=where), where=where)
+
+
+def _sign(disposal: Disposal, signer: Signer | None) -> Certificate:
     try:
-        bundle = None if signer is None else sign_statement(statement, signer=signer)
+        bundle = None if signer is None else sign_statement(disposal.to_statement(), signer=signer)
     except Exception as error:
-        error.add_note(f"the assets are erased (vault {vault.id}, epoch {erasure.epoch_after}); only the certificate is not signed")
+        done = f"the assets are erased (vault {disposal.vault}, epoch {disposal.epoch_after})" if disposal.vault else "the files are unlinked"
+        error.add_note(f"{done}; only the certificate is not signed")
         raise
     return Certificate(disposal=disposal, bundle=bundle)
 
 
-@implements(
-    evidences=("13.1", "13.2"),
-    limits="It shows that this vault refuses the assets now; a copy of the vault together with an old root file would still open.",
-)
-def confirm(certificate: Certificate, vault: "Vault") -> None:
-    """Compare a certificate with the vault it speaks of.
+def _party(what: str, given: str | Party) -> Party:
+    party = Party(name=given) if isinstance(given, str) else given
+    if not party.name.strip():
+        raise ValueError(f"{what}= must name somebody")
+    refuse_unwritable(**{what: party.name}, title=party.title, organisation=party.organisation, location=party.location, contact=party.contact)
+    return party
 
-    Args:
-        certificate: From `open_certificate`.
-        vault: The same vault, open.
 
-    Raises:
-        PolicyError: It speaks of another vault, or an asset it names can be read.
-        RolledBackError: The vault is older than the erasure: folder and root were restored from before.
-    """
-    disposal = certificate.disposal
-    note(vault=disposal.vault, epoch=disposal.epoch_after)
-    if vault.id != disposal.vault:
-        raise PolicyError(f"the certificate is about vault {disposal.vault}, and this is vault {vault.id}")
-    infos = {info.slot: info for info in vault.assets()}  # first: this learns the epoch in force
-    if vault.epoch < disposal.epoch_after:
-        raise RolledBackError(f"the vault is at epoch {vault.epoch}, before the erasure at {disposal.epoch_after}: it was restored")
-    for asset in disposal.assets:
-        info = infos.get(asset.slot)
-        if info is None or (info.generation == asset.generation and info.state != "erased") or info.generation < asset.generation:
-            raise PolicyError(f"{asset.name!r} (slot {asset.slot}) is not erased in this vault")
+def _refuse_unfounded(plan: Plan, signer: Signer | None, trigger: Trigger, approval: Approval | None, receipt: Receipt | None) -> None:
+    """Refuse a disposal that others have not consented to as they should have."""
+    own = _keys_of(signer)
+    if approval is not None:
+        if approval.order != plan.digest:
+            raise PolicyError(f"the approval is of order {approval.order}, and this plan is {plan.digest}; nothing was done")
+        if approval.signer.fingerprint in own or approval.signer.key in own:
+            raise PolicyError("the approval is by the key that signs the certificate; a second signer was asked for")
+    if trigger == "transfer" and receipt is None:
+        raise ValueError("a transfer needs the recipient's receipt; nothing was done")
+    if receipt is not None:
+        missing = [asset.name for asset in plan.assets if f"sha256:{asset.sha256.hex()}" not in receipt.digests]
+        if missing:
+            raise PolicyError(f"the receipt does not cover {missing[0]!r}; nothing was done")
+        if receipt.signer.fingerprint in own or receipt.signer.key in own:
+            raise PolicyError("the receipt is by the key that signs the certificate; it is the recipient's to sign")
+
+
+def _keys_of(signer: Signer | None) -> frozenset[str]:
+    """Name a signer as far as it tells, for the comparison with others; a keyless one does not before it has signed."""
+    public = getattr(signer, "public", signer)
+    return frozenset(filter(None, (str(getattr(public, "fingerprint", "")), str(getattr(signer, "fingerprint", "")))))
 
 
 def _refuse_stale(plan: Plan) -> None:
     """Refuse a plan whose assets were erased or sealed anew since it was made."""
-    infos = {info.name: info for info in plan.vault.assets()}
-    for asset in plan.assets:
-        info = infos.get(asset.name)
-        if info is None or info.state != "live" or (info.slot, info.generation) != (asset.slot, asset.generation):
+    keyed = [asset for asset in plan.assets if asset.slot is not None and asset.generation is not None]
+    if plan.vault is None or not keyed:
+        return
+    from lifeseal.erasure import ErasedSlot
+
+    slots = [ErasedSlot(slot=asset.slot or 0, generation=asset.generation or 0) for asset in keyed]
+    for asset, (state, _) in zip(keyed, plan.vault.trials.states(slots), strict=True):
+        if state != "live":
             raise DestroyedError(f"{asset.name!r} is not as it was planned; plan again")
 
 
-def _refused(vault: "Vault", name: str) -> bool:
-    """Try to read an erased asset; only "destroyed" counts, any other answer leaves the disposal partial."""
-    try:
-        vault.asset(name).close()
-    except DestroyedError:
-        return True
-    except (LifesealError, OSError):
-        return False
-    return False
-
-
-def _refuse_unwritable(**texts: str) -> None:
-    """Refuse, before anything is erased, what a certificate could not be written or read with."""
-    for name, text in texts.items():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError(f"{name}= is not valid Unicode") from None
-        if len(text) > MAX_TEXT:
-            raise ValueError(f"{name}= has {len(text)} characters, more than {MAX_TEXT}")
-
-
-def _not_removed(erasure: "Erasure") -> tuple[str, ...]:
-    """Say what of the vault's files outlived the erasure, which rests on the keys alone."""
-    lines = []
-    containers = [name for name in erasure.not_removed if name.startswith("objects/")]
-    logs = [name for name in erasure.not_removed if name.startswith("log-")]
-    if containers:
-        lines.append(f"{len(containers)} containers could not be unlinked; without their keys they are unreadable.")
-    if "objects" in erasure.not_removed:
-        lines.append("The containers could not be listed, so none was unlinked; without their keys they are unreadable.")
-    if logs:
-        lines.append(f"{len(logs)} old node logs could not be unlinked; without the old root they are unreadable.")
-    lines += [
-        f"Before, the root lay in a holder of the kind {holder.kind}, until epoch {holder.until}; what is left of it: {holder.state}."
-        for holder in erasure.holders[:-1]
-    ]
-    if erasure.pending:
-        lines.append(f"Still to be destroyed: {len(erasure.pending)} key versions or earlier roots; until then the erasure is not final.")
-    return tuple(lines)
-
-
-def _limitations(vault: "Vault", assets: list[DisposedAsset]) -> tuple[str, ...]:
-    plain = [asset.name for asset in assets if not asset.born_encrypted]
-    lines = [
-        f"Root of the kind {vault.holder}: earlier copies of it, and old disk blocks, open earlier copies of the vault; neither was searched for.",
-        "No search for plaintext copies was made; swap, core dumps, caches and backups may hold some.",
-        "Copies given to others, and models derived from these assets, are not reached.",
-        "Times are this machine's clock.",
-    ]
-    if plain:
-        lines.insert(1, f"Lay in plaintext before sealing, so the disk may still hold blocks of it: {', '.join(plain)}.")
-    return tuple(lines)
+def _announce(what: str, begun: Begun, vault: "Vault | None") -> None:
+    digests = tuple(f"sha256:{asset.sha256.hex()}" for asset in begun.assets)
+    facts: dict[str, Fact] = {"vault": begun.vault, "epoch": 0 if vault is None else vault.epoch, "assets": digests}
+    announce(
+        f"lifeseal.disposal.{what}",
+        _PROVISIONS,
+        **facts,
+        trigger=begun.trigger,
+        custodian=begun.custodian.name,
+        request=begun.request,
+        order=begun.order,
+    )

@@ -8,13 +8,14 @@ from typing import Literal, Self, TypeAlias
 
 import attrs
 
-from lifeseal._io import DiskSource, Secret
+from lifeseal._io import DiskSource, Secret, StrPath
 from lifeseal.erasure import _nodes
 from lifeseal.erasure._change import State
 from lifeseal.erasure._container import Place, file_key
 from lifeseal.erasure._holders import HeldRoot
-from lifeseal.erasure._layout import DATA, INDEX, group_of, log_epochs, object_ids, object_name, root_context
+from lifeseal.erasure._layout import DATA, INDEX, log_epochs, object_ids, object_name, owner_of, root_context
 from lifeseal.erasure._log import LogReader
+from lifeseal.erasure._places import refuse_overlap
 from lifeseal.erasure._range import CHUNK, HEADER, RangeReader
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Tree
@@ -23,6 +24,7 @@ from lifeseal.errors import DestroyedError, LifesealError, StoreError, TamperedE
 from lifeseal.principles import implements, note
 
 Answer: TypeAlias = Literal["refused", "opened", "not tried"]
+SlotState: TypeAlias = Literal["live", "erased", "reused", "unknown"]
 _STRIDE = CHUNK + 16
 _CONTAINERS = 3  # of each asset
 _OLDER = 64
@@ -45,32 +47,27 @@ class Trial:
 
 
 @attrs.frozen(kw_only=True)
-class Sample:
-    """Ciphertext kept in memory from before an erasure, to try it afterwards. It holds no key in the clear; drop it after use.
+class SampledContainer:
+    """The head and the last chunk of one container, which is all that opening it reads.
 
     Attributes:
-        epoch: In force when it was taken.
-        root: Key version and wrapped root of that epoch, where a wrapper holds the root; else None.
-        containers: Pieces of containers.
+        slot: Whose it is.
+        generation: Which use of the slot.
+        file_id: Its id.
+        size: Bytes of the container.
+        head: Its first bytes.
+        tail: Its last ones.
     """
-
-    epoch: int
-    root: tuple[str, bytes] | None = attrs.field(repr=False)
-    containers: tuple["_Piece", ...] = attrs.field(repr=lambda pieces: f"<{len(pieces)} containers>")
-
-
-@attrs.frozen(kw_only=True)
-class _Piece:
-    """The head and the last chunk of one container, which is all that opening it reads."""
 
     slot: int
     generation: int
     file_id: bytes
     size: int
-    head: bytes
-    tail: bytes
+    head: bytes = attrs.field(repr=lambda b: f"<{len(b)} bytes>")
+    tail: bytes = attrs.field(repr=lambda b: f"<{len(b)} bytes>")
 
     def readinto(self, buffer: memoryview, start: int) -> int:
+        """Fill ``buffer`` from offset ``start``, as far as it was kept."""
         source, at = (self.head, start) if start < HEADER else (self.tail, start - (self.size - len(self.tail)))
         piece = source[at : at + len(buffer)]
         buffer[: len(piece)] = piece
@@ -83,8 +80,23 @@ class _Piece:
         pass
 
 
+@attrs.frozen(kw_only=True)
+class Sample:
+    """Ciphertext kept in memory from before an erasure, to try it afterwards. It holds no key in the clear; drop it after use.
+
+    Attributes:
+        epoch: In force when it was taken.
+        root: Key version and wrapped root of that epoch, where a wrapper holds the root; else None.
+        containers: Pieces of containers.
+    """
+
+    epoch: int
+    root: tuple[str, bytes] | None = attrs.field(repr=False)
+    containers: tuple[SampledContainer, ...] = attrs.field(repr=lambda pieces: f"<{len(pieces)} containers>")
+
+
 class Trials:
-    """What `Vault.trials` hands out: a sample before an erasure, the attempts after it, and what the holder has still to do.
+    """What `Vault.trials` hands out: what must not be unlinked, a sample before an erasure, attempts after it, and what the holder has still to do.
 
     Args:
         session: Of the vault.
@@ -113,15 +125,7 @@ class Trials:
             root = None
             if state.roots.cell is None and state.roots.wrapper.versions(session.id) is not None:
                 root = state.roots.stored(state.epoch)
-            wanted = tuple(slots)
-            ids = object_ids(session.folder)
-            with DiskSource(session.folder) as source:
-                pieces = tuple(
-                    _piece(source, entry, file_id)
-                    for entry in wanted
-                    for file_id in [found for found in ids if found.startswith(group_of(entry.slot, entry.generation))][:_CONTAINERS]
-                )
-            return Sample(epoch=state.epoch, root=root, containers=pieces)
+            return Sample(epoch=state.epoch, root=root, containers=_pieces(session.folder, tuple(slots)))
 
     @implements(
         evidences=("13.1", "13.2"),
@@ -138,7 +142,8 @@ class Trials:
             What was tried, and what answered.
 
         Raises:
-            LifesealError: The vault cannot be read at all.
+            StoreError: The holder is not reached, so nothing is known.
+            LifesealError: The vault cannot be read.
             OSError: A file cannot be read.
         """
         session = self._session
@@ -153,6 +158,38 @@ class Trials:
             ]
             note(vault=session.id.hex(), epoch=state.epoch, opened=sum(trial.answer == "opened" for trial in found))
             return tuple(found)
+
+    @implements(evidences=("5.1", "13.1"), limits="It tells what this vault says of its slots, with the root in force.")
+    def states(self, slots: Iterable[ErasedSlot]) -> tuple[tuple[SlotState, int], ...]:
+        """Tell what became of slots.
+
+        Args:
+            slots: Each with the generation that is meant.
+
+        Returns:
+            For each, in order: ``live``, ``erased``, ``reused`` (a later generation, so this one was erased) or ``unknown``; and the epoch that
+            brought the slot into the state it has.
+
+        Raises:
+            LifesealError: The vault cannot be read.
+            OSError: A file cannot be read.
+        """
+        session = self._session
+        with session.guard:
+            state = session.current()
+            note(vault=session.id.hex(), epoch=state.epoch)
+            return tuple(_state(state, entry) for entry in slots)
+
+    def refuse_overlap(self, path: StrPath) -> None:
+        """Refuse a path that holds the vault or its root, or lies in the vault.
+
+        Args:
+            path: A folder or file that is to be unlinked.
+
+        Raises:
+            ValueError: It does.
+        """
+        refuse_overlap(Path(path), self._session.folder, self._session.holder)
 
     @implements("13.2", limits="It asks the holder; whether the holder's own backups are gone it cannot see.")
     def settle(self) -> tuple[str, ...]:
@@ -174,7 +211,31 @@ class Trials:
             return left
 
 
-def _piece(source: DiskSource, entry: ErasedSlot, file_id: bytes) -> _Piece:
+def _state(state: State, entry: ErasedSlot) -> tuple[SlotState, int]:
+    slot = state.tree.slot(entry.slot)
+    if slot.generation > entry.generation:
+        return "reused", slot.epoch
+    if slot.generation == entry.generation and slot.state is _nodes.State.ERASED:
+        return "erased", slot.epoch
+    is_live = slot.generation == entry.generation and slot.state is _nodes.State.LIVE
+    return "live" if is_live else "unknown", slot.epoch
+
+
+def _pieces(folder: Path, wanted: tuple[ErasedSlot, ...]) -> tuple[SampledContainer, ...]:
+    """Take pieces of a few containers, as far as they are there and can be read; nothing in the folder stops an erasure."""
+    found = []
+    with contextlib.suppress(LifesealError, OSError), DiskSource(folder) as source:
+        by_owner: dict[tuple[int, int], list[bytes]] = {}
+        for file_id in object_ids(folder):
+            by_owner.setdefault(owner_of(file_id), []).append(file_id)
+        for entry in wanted:
+            for file_id in by_owner.get((entry.slot, entry.generation), ())[:_CONTAINERS]:
+                with contextlib.suppress(LifesealError, OSError):
+                    found.append(_piece(source, entry, file_id))
+    return tuple(found)
+
+
+def _piece(source: DiskSource, entry: ErasedSlot, file_id: bytes) -> SampledContainer:
     with source.open(object_name(file_id)) as reader:
         head = bytearray(min(HEADER, reader.size))
         tail = bytearray(min(_STRIDE, max(0, reader.size - HEADER)))
@@ -182,7 +243,7 @@ def _piece(source: DiskSource, entry: ErasedSlot, file_id: bytes) -> _Piece:
             tail = bytearray((reader.size - HEADER) % _STRIDE)
         reader.readinto(memoryview(head), 0)
         reader.readinto(memoryview(tail), reader.size - len(tail))
-        return _Piece(slot=entry.slot, generation=entry.generation, file_id=file_id, size=reader.size, head=bytes(head), tail=bytes(tail))
+        return SampledContainer(slot=entry.slot, generation=entry.generation, file_id=file_id, size=reader.size, head=bytes(head), tail=bytes(tail))
 
 
 def _slots(state: State, wanted: tuple[ErasedSlot, ...]) -> Trial:
@@ -239,15 +300,10 @@ def _older(state: State) -> Iterator[tuple[int, list[int]]]:
         yield start, epochs
 
 
-def _containers(session: Session, state: State, wanted: tuple[ErasedSlot, ...], kept: tuple[_Piece, ...]) -> Trial:
+def _containers(session: Session, state: State, wanted: tuple[ErasedSlot, ...], kept: tuple[SampledContainer, ...]) -> Trial:
     """Try every key at hand on ciphertext from before, and on containers that could not be unlinked."""
     what = "containers of what was erased, with the keys of live slots"
-    pieces = list(kept)
-    with contextlib.suppress(LifesealError, OSError), DiskSource(session.folder) as source:
-        ids = object_ids(session.folder)
-        for entry in wanted:
-            left = [found for found in ids if found.startswith(group_of(entry.slot, entry.generation))]
-            pieces += [_piece(source, entry, file_id) for file_id in left[:_CONTAINERS]]
+    pieces = (*kept, *_pieces(session.folder, wanted))
     if not pieces:
         return Trial(what=what, answer="not tried", detail="they were unlinked, and this process kept none from before")
     keys = opened = 0
@@ -261,7 +317,7 @@ def _containers(session: Session, state: State, wanted: tuple[ErasedSlot, ...], 
     return Trial(what=what, answer="opened" if opened else "refused" if keys else "not tried", detail=detail)
 
 
-def _opens(folder: Path, vault: bytes, piece: _Piece, key: Secret) -> bool:
+def _opens(folder: Path, vault: bytes, piece: SampledContainer, key: Secret) -> bool:
     place = Place(folder=folder, vault=vault, slot=piece.slot, generation=piece.generation, name="")
     with key:
         for role in (DATA, INDEX):
@@ -273,10 +329,7 @@ def _opens(folder: Path, vault: bytes, piece: _Piece, key: Secret) -> bool:
 
 def _holder(state: State, sample: Sample | None) -> Trial:
     """Ask the root holder for the root from before."""
-    try:
-        answer, detail = _asked(state, sample)
-    except StoreError as error:
-        answer, detail = "not tried", str(error)
+    answer, detail = _asked(state, sample)
     return Trial(what=f"the root from before, asked of its holder ({state.roots.holder.kind})", answer=answer, detail=detail)
 
 
@@ -290,17 +343,19 @@ def _asked(state: State, sample: Sample | None) -> tuple[Answer, str]:
         return "refused", f"versions that are not destroyed yet: {len(left)}"
     if sample is None or sample.root is None:
         return "refused", "it lists no older version; this process kept none to ask for"
-    return _unwrapped(state, *sample.root, epoch=sample.epoch, is_listed=any(found.name == sample.root[0] for found in listed))
+    return _unwrapped(state, *sample.root, epoch=sample.epoch)
 
 
-def _unwrapped(state: State, version: str, wrapped: bytes, *, epoch: int, is_listed: bool) -> tuple[Answer, str]:
-    """Ask a wrapper to open what it wrapped for an older epoch."""
+def _unwrapped(state: State, version: str, wrapped: bytes, *, epoch: int) -> tuple[Answer, str]:
+    """Ask a wrapper to open what it wrapped for an older epoch; that it is not reached is no refusal."""
     try:
         state.roots.wrapper.unwrap(version, wrapped, root_context(state.roots.vault, epoch)).close()
     except DestroyedError:
         return "refused", f"asked for the version of epoch {epoch}: it is destroyed"
-    except StoreError as error:
-        return ("not tried", str(error)) if is_listed else ("refused", f"asked for the version of epoch {epoch}: it knows none")
+    except StoreError:
+        if any(found.name == version for found in state.roots.wrapper.versions(state.roots.vault) or ()):
+            raise
+        return "refused", f"asked for the version of epoch {epoch}: it knows none"
     return "opened", f"it unwrapped the root of epoch {epoch}"
 
 

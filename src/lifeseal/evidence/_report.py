@@ -3,10 +3,10 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from html import escape
 
 from lifeseal import __version__
 from lifeseal._io import StrPath
+from lifeseal._io import html_text as _text
 from lifeseal.evidence._style import STYLE
 from lifeseal.evidence._summary import Summary, Tally, summarise
 from lifeseal.principles import Provision, find, implements, judgements, note, principles, provisions
@@ -63,12 +63,6 @@ def render(summary: Summary) -> str:
         f"<title>Evidence from {_text(name)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
         f"<footer>lifeseal {_text(__version__)} · head {_code(summary.head)}</footer>\n</body>\n</html>\n"
     )
-
-
-def _text(value: object) -> str:
-    """Escape text from the log: names in it can come from an attacker. What only a terminal or a layout acts on is written as an escape."""
-    shown = (c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in str(value))
-    return escape("".join(shown), quote=True)
 
 
 def _code(value: object) -> str:
