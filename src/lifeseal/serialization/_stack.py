@@ -12,6 +12,7 @@ from lifeseal.serialization._values import DATA, LIST, SET, Dict, Mark, Takes, V
 
 MAX_STACK: Final = 1 << 20
 MAX_MEMO: Final = 330_000
+_DICT_CELLS: Final = 5
 
 
 class Memo:
@@ -206,9 +207,9 @@ class StackMachine:
         self._set_items(items)
 
     def _new_dict(self) -> Dict:
-        self._budget.cells -= 2
+        self._budget.cells -= _DICT_CELLS
         if self._budget.cells < 0:
-            raise LimitError(self._where, limit=MAX_CELLS, seen=MAX_CELLS + 1, unit="dictionaries and items of tuples")
+            raise LimitError(self._where, limit=MAX_CELLS, seen=MAX_CELLS + 1, unit="cells of dictionaries and tuples")
         return Dict()
 
     def _op_append(self, _: Value) -> None:

@@ -16,7 +16,7 @@ import attrs
 from lifeseal.errors import FormatError
 from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._rules import shown
-from lifeseal.serialization._window import Window
+from lifeseal.serialization._window import CachedWindow, Window
 from lifeseal.serialization._zip_end import CENTRAL, LOCAL, MAX_ENDS, Directory, find_ends
 
 Fault: TypeAlias = Callable[[str, str, str], None]
@@ -126,18 +126,19 @@ def _between(window: Window, members: Iterable[Member], stop: int, fault: Fault)
 def _directory(window: Window, end: Directory, fault: Fault, budget: Budget) -> list[Member]:
     """List one directory's members; ``offset`` is here what is added to every header's place."""
     found: list[Member] = []
+    entries, headers = CachedWindow(window), CachedWindow(window)
     position = end.start
     while position < end.stop:
         if budget.members <= 0:
             fault("limit", "end", "more members than are read of one file")
             break
         budget.members -= 1
-        record = window.read(position, _CENTRAL_FORMAT.size)
+        record = entries.read(position, _CENTRAL_FORMAT.size)
         if record[:4] != CENTRAL or len(record) < _CENTRAL_FORMAT.size:
             fault("zip-structure", f"byte {position}", "an entry of the directory was expected")
             break
         made, _, flags, method, _, _, crc, packed, size, n_name, n_extra, n_comment, _, _, attributes, header = _CENTRAL_FORMAT.unpack(record)
-        variable = window.read(position + _CENTRAL_FORMAT.size, n_name + n_extra)
+        variable = entries.read(position + _CENTRAL_FORMAT.size, n_name + n_extra)
         if len(variable) < n_name + n_extra:
             fault("zip-structure", f"byte {position}", "an entry of the directory is cut")
             break
@@ -150,7 +151,7 @@ def _directory(window: Window, end: Directory, fault: Fault, budget: Budget) -> 
             fault("zip-link", repr(shown(name)), "a link or another special file")
         if flags & _ENCRYPTED:
             fault("zip-encrypted", repr(shown(name)), "is encrypted")
-        found.append(_with_local(window, Member(
+        found.append(_with_local(headers, Member(
             name=name, method=method, flags=flags, crc=crc, packed=packed, size=size, header=header + end.offset, start=0, end=0
         ), raw, fault))  # fmt: skip
     if len(found) != end.count or position != end.stop:
