@@ -270,28 +270,34 @@ def measure_convert(options: Options) -> list[Row]:
 
 _TORCH_ZIP = "import sys, torch; n = int(sys.argv[2]) // 300 // 4\ntorch.save({f'layer.{i}.weight': torch.zeros(n) for i in range(300)}, sys.argv[1])"
 _PICKLES = (
-    "import collections, pathlib, pickle, sys\nfor i in range(1000):\n"
+    "import collections, pathlib, pickle, sys\nfor i in range(int(sys.argv[2])):\n"
     "  pathlib.Path(sys.argv[1], f'{i}.pkl').write_bytes(pickle.dumps({'a': i, 'b': [1, 2.5, 'x'], 'c': collections.OrderedDict(x=1)}))"
 )
 
 
 def measure_scanners(options: Options) -> list[Row]:
-    """Scan a PyTorch file of 1 GiB and 1,000 small pickles, against picklescan and modelaudit; starting them is not counted."""
-    options.folder.joinpath("pickles").mkdir()
-    large, small = str(options.folder / "model.pt"), str(options.folder / "pickles")
+    """Scan a PyTorch file of 1 GiB and small pickles, against picklescan and modelaudit; starting them is not counted."""
+    large, small, few = options.folder / "model.pt", options.folder / "pickles", options.folder / "few"
     subprocess.run([sys.executable, "-c", _TORCH_ZIP, large, str(1 << 30)], check=True)
-    subprocess.run([sys.executable, "-c", _PICKLES, small], check=True)
+    for folder, count in ((small, 1000), (few, 10)):
+        folder.mkdir()
+        subprocess.run([sys.executable, "-c", _PICKLES, folder, str(count)], check=True)
     rows: list[Row] = []
     quiet = {**os.environ, "DO_NOT_TRACK": "1", "PROMPTFOO_DISABLE_TELEMETRY": "1"}
-    for case, path in (("scan a PyTorch file of 1 GiB", large), ("scan 1000 small pickles", small)):
+    cases = {  # a thousand would keep modelaudit busy for minutes
+        "scan a PyTorch file of 1 GiB": (large, ("lifeseal", "picklescan", "modelaudit")),
+        "scan 1000 small pickles": (small, ("lifeseal", "picklescan")),
+        "scan 10 small pickles": (few, ("lifeseal", "modelaudit")),
+    }
+    for case, (path, names) in cases.items():
         ways: dict[str, list[Sample]] = {}
-        for name in ("lifeseal", "picklescan", "modelaudit"):
+        for name in names:
             python = sys.executable if name == "lifeseal" else peer("python", packages=SCANNING_PACKAGES)
-            command = (python, str(ROOT / "benchmarks" / "_scanners.py"), name, path, str(options.runs))
+            command = (python, str(ROOT / "benchmarks" / "_scanners.py"), name, str(path), str(options.runs))
             done = subprocess.run(command, check=True, capture_output=True, text=True, env=quiet)
             samples = json.loads(done.stdout.splitlines()[-1])
             ways[name] = [Sample(wall=wall, cpu=cpu, memory=memory) for wall, cpu, memory in samples]
-        rows += rows_of(case, ways, ["picklescan", "modelaudit"])
+        rows += rows_of(case, ways, names[1:])
     return rows
 
 

@@ -18,14 +18,20 @@ from safetensors import safe_open
 from lifeseal import serialization
 
 _TENSORS = 300
-_TOKENS = 32_000
+_TOKENS, _MANY_TOKENS, _MANY_MERGES = 32_000, 128_000, 280_000
 
 
 def main() -> None:
     """Measure, and print one JSON document."""
     folder, mib, runs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     each = mib * 2**20 // _TENSORS // 32 * 32
-    made = {"safetensors": _safetensors(each), "GGUF": _gguf(each), "ONNX": _onnx(each)}
+    made = {
+        "safetensors": _safetensors(each),
+        "safetensors that begins with P": _safetensors(each, begins=b"P"),
+        "GGUF": _gguf(each, tokens=_TOKENS),
+        "GGUF of 408,000 texts": _gguf(each, tokens=_MANY_TOKENS, merges=_MANY_MERGES),
+        "ONNX": _onnx(each),
+    }
     ways: dict[str, Callable[[], object]] = {}
     for name, head in made.items():
         path = _sparse(folder / f"scan.{name}", head, each * _TENSORS)
@@ -65,20 +71,24 @@ def _read(path: Path) -> None:
             pass
 
 
-def _safetensors(each: int) -> bytes:
+def _safetensors(each: int, begins: bytes = b"\0") -> bytes:
+    """Return a header whose length begins with some byte; for an unpickler, P says that a line follows, of which a scan looks for the end."""
     places = {f"layers.{n}.weight": {"dtype": "U8", "shape": [each], "data_offsets": [n * each, (n + 1) * each]} for n in range(_TENSORS)}
     header = json.dumps(places).encode()
-    header += b" " * (-len(header) % 256)  # a length that is no opcode of pickle: some of them make a scan read on
+    header += b" " * ((begins[0] - len(header)) % 256)
     return struct.pack("<Q", len(header)) + header
 
 
-def _gguf(each: int) -> bytes:
+def _gguf(each: int, *, tokens: int, merges: int = 0) -> bytes:
     def text(value: str) -> bytes:
         return struct.pack("<Q", len(value)) + value.encode()
 
-    tokens = text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, _TOKENS) + b"".join(text(f"token{n}") for n in range(_TOKENS))
+    def texts(key: str, count: int, length: int) -> bytes:
+        return text(key) + struct.pack("<IIQ", 9, 8, count) + b"".join(text(f"{n:x}".rjust(length + n % 5, "a")) for n in range(count))
+
+    vocabulary = texts("tokenizer.ggml.tokens", tokens, 4) + texts("tokenizer.ggml.merges", merges, 8)
     tensors = b"".join(text(f"blk.{n}.weight") + struct.pack("<IQIQ", 1, each, 24, n * each) for n in range(_TENSORS))
-    head = b"GGUF" + struct.pack("<IQQ", 3, _TENSORS, 1) + tokens + tensors
+    head = b"GGUF" + struct.pack("<IQQ", 3, _TENSORS, 2) + vocabulary + tensors
     return head + bytes(-len(head) % 32)
 
 

@@ -65,11 +65,20 @@ erasure.Subjects.seal_file(self, source, out, *, id_field, clear=()) -> SealedFi
 erasure.Subjects.unseal_file(self, source, out, *, erased="skip", id_field=None) -> UnsealedFile
 erasure.Subjects.erase(self, subjects) -> Erasure
 erasure.Subjects.slots(self, subjects) -> tuple
+erasure.Subjects.find_records(self, subjects, files) -> tuple
 erasure.Subjects.pseudonym(self, subject) -> str
 erasure.Subjects.leaf_keys(self, subject_of) -> Callable
 erasure.json_field(name) -> Callable
 erasure.Vault.rehome(self, root) -> Rehoming
 erasure.Vault.retire(self, root) -> Rehoming
+erasure.HandOvers.give(self, name, recipient, *, signer, out) -> HandOver
+erasure.HandOvers.list(self, name) -> tuple
+erasure.open_hand_over(path, *, policy) -> tuple
+erasure.receive(path, folder, *, key, policy) -> SealedAsset
+erasure.generate_recipient_key(path, *, algorithm="mlkem768-x25519", passphrase=None, overwrite=False) -> Recipient
+erasure.Recipient.from_file(path)
+erasure.RecipientKey.from_file(path, *, passphrase=None)
+erasure.SealedAsset.unseal(self, out)
 erasure.check_structure(path) -> VaultCheck
 erasure.allow_unlocked_memory()
 loading.load_tensors(signed, *, framework="numpy", device="cpu", names=None, files=None, progress=None) -> dict
@@ -83,6 +92,7 @@ evidence.release(record, *, signer, results=()) -> Bundle
 evidence.report(log) -> str
 evidence.oscal(log) -> dict
 disposal.find_copies(wanted, places, *, progress=None) -> Search
+disposal.find_people(vault, subjects, files, *, statements=()) -> tuple
 disposal.plan(vault, names=(), *, request="", plaintext=(), subjects=(), search=(), remove="none", keep=(), statements=(), progress=None) -> Plan
 disposal.dispose(plan, *, signer, sanitiser, custodian, trigger, stated=None, approval=None, receipt=None, journal=None, progress=None) -> Certificate
 disposal.resume(journal, *, vault, signer, subjects=(), progress=None) -> Certificate

@@ -82,15 +82,15 @@ def test_a_dangling_link_in_the_place_of_a_key_counts_as_taken(tmp_path):
 
 
 def test_a_key_that_cannot_be_published_is_not_left_behind(tmp_path, monkeypatch):
-    from lifeseal.attestation import _keys
+    from lifeseal._io import _keypair
 
     def failing(path, *args, **kwargs):
         if path.suffix == ".pub":
             raise OSError(28, "no space")
         return whole(path, *args, **kwargs)
 
-    whole = _keys.replace
-    monkeypatch.setattr(_keys, "replace", failing)
+    whole = _keypair.replace
+    monkeypatch.setattr(_keypair, "replace", failing)
     with pytest.raises(OSError, match="no space"):
         generate_key(tmp_path / "release")
     assert list(tmp_path.iterdir()) == []

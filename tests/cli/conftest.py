@@ -68,11 +68,13 @@ def made(tmp_path_factory, hub):
     (home / "lines" / "a.txt").write_text("one\ntwo\n")
     (home / "line").write_text("two\n")
     (home / "people.jsonl").write_text('{"who": "ann"}\n{"who": "bob"}\n')
+    (home / "ids").write_text("ann\n")
     vault = ("--vault", home / "vault", "--root", f"file:{home}/root")
     dispose = ("dispose", "old", *vault, "--trigger", "decommission", "--custodian", "records", "--yes", "--key", home / "k.key")
     text = ("--reason", "r", "--owner", "o", "--expires", "2999-12-31T23:59:59Z", "--risk", "R-1")
     commands = [
         ("keygen", "--out", home / "k"),
+        ("keygen", "--out", home / "r", "--algorithm", "mlkem768-x25519"),
         ("keygen", "--out", home / "k2"),
         ("sign", home / "model", "--key", home / "k.key", "--log", home / "events.jsonl"),
         ("data", "record", home / "data", "--out", home / "d.json", "--source", "s", "--licence", "MIT", "--key", home / "k.key"),
@@ -83,6 +85,7 @@ def made(tmp_path_factory, hub):
         ("vault", "seal", home / "model", "--name", "live", *vault),
         ("vault", "seal", home / "line", "--name", "held", *vault),
         ("vault", "hold", "held", *vault, "--reason", "case 6"),
+        ("vault", "hand-over", "held", "--to", home / "r.pub", "--key", home / "k.key", "--out", home / "held.ho", *vault),
         (*dispose, "--out", home / "old.cert"),
         ("dispose", "live", *dispose[2:], "--out", home / "live.cert", "--dry-run", "--order", home / "order.json"),
         ("vault", "subjects", "seal", "--id-field", "who", home / "people.jsonl", home / "people.sealed.jsonl", *vault),

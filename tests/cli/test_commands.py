@@ -23,6 +23,10 @@ def withdraw_command(out):
     return ("withdraw", "new", "--list", "acme", "--expires", "2999-12-31T23:59:59Z", "--out", out)
 
 
+def received(home):
+    return "--recipient-key", home / "r.key", "--key", home / "k.pub", "--out", home / "received"
+
+
 def working(home):
     """One call of each command that answers yes, by schema."""
     root = ("--root", f"file:{home}/root")
@@ -34,6 +38,11 @@ def working(home):
     shutil.copytree(home / "model", commit)
     (commit.parent.parent / "refs").mkdir()
     (commit.parent.parent / "refs/main").write_text("a" * 40)
+    rows = home / "cache/datasets--acme--rows/snapshots" / ("a" * 40)
+    shutil.copytree(home / "data", rows)
+    shutil.copy(home / "d.json", rows / "lifeseal.manifest.json")
+    shutil.copy(home / "d.json.sig", rows / "lifeseal.manifest.json.sig")
+    revision = ("--revision", "a" * 40, "--offline")
     script = home / "script.py"
     script.write_text("print('from the script')\n")
     np.savez(home / "arrays.npz", a=np.ones(2))
@@ -60,7 +69,10 @@ def working(home):
         "vault-compact": ("vault", "compact", *vault),
         "vault-hold": ("vault", "hold", "live", *vault, "--reason", "case 7"),
         "vault-release": ("vault", "release", "held", *vault),
+        "vault-hand-over": ("vault", "hand-over", "live", "--to", home / "r.pub", "--key", home / "k.key", "--out", home / "live.ho", *vault),
+        "vault-receive": ("vault", "receive", home / "held.ho", home / "vault", *received(home)),
         "vault-subjects-seal": ("vault", "subjects", "seal", "--id-field", "who", home / "people.jsonl", home / "s.jsonl", *vault),
+        "vault-subjects-find": ("vault", "subjects", "find", "--subjects", home / "ids", home / "people.sealed.jsonl", home / "r.json", *vault),
         "vault-subjects-unseal": ("vault", "subjects", "unseal", home / "people.sealed.jsonl", home / "p.jsonl", *vault),
         "vault-rehome": ("vault", "rehome", "--to", f"file:{home}/new.root", *vault),
         "dispose": ("dispose", "live", *vault, *end),
@@ -83,6 +95,8 @@ def working(home):
         "hub-push": ("hub", "push", home / "lines", f"acme/{home.parent.name}", "--key", home / "k.key", "--endpoint", url),
         "hub-verify": ("hub", "verify", *cached, "--key", home / "k.pub"),
         "hub-purge": ("hub", "purge", *cached),
+        "hub-pull-data": ("hub", "pull-data", "acme/rows", home / "rows", "--cache-dir", home / "cache", "--key", home / "k.pub", *revision),
+        "hub-push-data": ("hub", "push-data", home / "data", f"acme/d{home.parent.name}", "--manifest", home / "d.json", "--endpoint", url),
         "exec": ("exec", home / "model", "--key", home / "k.pub", "--file", "config.json", "--", "test", "-e", "{}/config.json"),
         "run": ("run", "--log", home / "run.jsonl", script),
     }
@@ -119,7 +133,10 @@ def failing(home):
         "vault-compact": (3, ("vault", "compact", "--vault", home / "vault", "--root", f"file:{home}/gone")),
         "vault-hold": (4, ("vault", "hold", "old", *vault, "--reason", "case 7")),
         "vault-release": (2, ("vault", "release", "live", *vault)),
+        "vault-hand-over": (4, ("vault", "hand-over", "old", "--to", home / "r.pub", "--key", home / "k.key", "--out", home / "o.ho", *vault)),
+        "vault-receive": (1, ("vault", "receive", home / "d.json.sig", home / "vault", *received(home))),
         "vault-subjects-seal": (2, ("vault", "subjects", "seal", "--id-field", "whom", home / "people.jsonl", home / "s.jsonl", *vault)),
+        "vault-subjects-find": (3, ("vault", "subjects", "find", "--subjects", home / "line", home / "people.sealed.jsonl", *vault)),
         "vault-subjects-unseal": (2, ("vault", "subjects", "unseal", home / "people.jsonl", home / "p.jsonl", *vault)),
         "vault-rehome": (2, ("vault", "rehome", "--to", f"file:{home}/root", *vault)),
         "dispose": (4, ("dispose", "old", *vault, *end)),
@@ -142,6 +159,8 @@ def failing(home):
         "hub-push": (2, ("hub", "push", home / "nothing", "acme/tiny", "--key", home / "k.key")),
         "hub-verify": (3, ("hub", "verify", "acme/none", "--cache-dir", home / "cache", "--key", home / "k.pub")),
         "hub-purge": (2, ("hub", "purge", "../x", "--cache-dir", home / "cache")),
+        "hub-pull-data": (3, ("hub", "pull-data", "acme/none", home / "rows", "--cache-dir", home / "cache", "--key", home / "k.pub", "--offline")),
+        "hub-push-data": (1, ("hub", "push-data", home / "changed", "acme/rows", "--manifest", home / "d.json")),
         "exec": (1, ("exec", home / "data", "--key", home / "k.pub", "--", "test", "-e", "{}")),
         "run": (2, ("run", "--log", home / "run.jsonl", home / "nothing.py")),
     }

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crash.harness import Operation
-from lifeseal.erasure import FileRoot, PassphraseRoot, RootHolder, Vault
+from lifeseal.attestation import KeySigner, TrustedKey, generate_key
+from lifeseal.erasure import (
+    FileRoot,
+    PassphraseRoot,
+    Recipient,
+    RecipientKey,
+    RootHolder,
+    Vault,
+    generate_recipient_key,
+    open_hand_over,
+    receive,
+)
 from lifeseal.errors import CredentialError, DestroyedError, PendingError, RolledBackError, StoreError, TamperedError
 
 PLAIN = b"weights" * 3000
@@ -66,6 +77,31 @@ def _seal_people(folder: Path, holder: Holder) -> None:
 def _erase_people(folder: Path, holder: Holder) -> None:
     with _open(folder, holder) as vault:
         vault.subjects.erase(["bob"])
+
+
+def _prepare_to_give(folder: Path, holder: Holder) -> None:
+    _prepare(folder, holder)
+    generate_key(folder / "giver")
+    generate_recipient_key(folder / "partner", algorithm="x25519")
+
+
+def _give(folder: Path, holder: Holder) -> None:
+    signer = KeySigner.from_file(folder / "giver.key")
+    with _open(folder, holder) as vault:
+        vault.hand_overs.give("first", Recipient.from_file(folder / "partner.pub"), signer=signer, out=folder / "sidecar")
+
+
+def _check_given(folder: Path, acknowledged: bool, *, holder: Holder) -> str | None:  # noqa: FBT001  # the harness calls it
+    with _open(folder, holder) as vault:
+        noted = vault.hand_overs.list("first")
+        vault.verify()
+    if not (folder / "sidecar").exists():
+        return "acknowledged and lost" if acknowledged else None
+    found, _ = open_hand_over(folder / "sidecar", policy=TrustedKey.from_file(folder / "giver.pub"))
+    key = RecipientKey.from_file(folder / "partner.key")
+    with receive(folder / "sidecar", folder / "vault", key=key, policy=TrustedKey.from_file(folder / "giver.pub")) as asset:
+        asset.names()
+    return None if noted == (found.copy,) else f"a sidecar is there that the vault does not know of; it knows {noted}"
 
 
 def _people(vault: Vault, sealed: Path) -> bytes | None:
@@ -187,6 +223,13 @@ OPERATIONS = (
     _for_vaults("vault-erase", _erase, (ERASED, ABSENT), _file),
     _for_vaults("vault-compact", _compact, (LIVE, ABSENT), _file),
     _for_vaults("vault-erase-passphrase", _erase, (ERASED, ABSENT), _passphrase),
+    Operation(
+        name="vault-hand-over",
+        prepare=functools.partial(_prepare_to_give, holder=_file),
+        run=functools.partial(_give, holder=_file),
+        check=functools.partial(_check_given, holder=_file),
+        next_write=functools.partial(_next_write, holder=_file),
+    ),
     _for_people("vault-subjects-seal", _seal_people, erased=False),
     _for_people("vault-subjects-erase", _erase_people, erased=True),
     Operation(

@@ -55,6 +55,9 @@ ERASURE = Erasure(
     epoch_after=4,
     slots=(ErasedSlot(slot=0, generation=1), ErasedSlot(slot=5, generation=2)),
     time="2026-11-01T00:00:00.000000Z",
+    holders=(),
+    assurance="best effort: a root in a file",
+    irreversible_since="unknown",
 )
 GONE = (Subject(name="a", sha256=b"a" * 32), Subject(name="b", sha256=b"b" * 32))
 HEAD = "cd" * 32
@@ -141,6 +144,7 @@ def test_an_erasure_names_each_destroyed_key(made):
         5,
         2,
     )
+    assert (first["conditions"]["assurance"], first["conditions"]["irreversible_since"]) == ("best effort: a root in a file", "unknown")
     pending = evidence.attest_erasure(attrs.evolve(ERASURE, pending=("v3",)), subjects=GONE, signer=made.signer)
     found = opened(pending, made, Purpose.ATTRIBUTES).predicate["attributes"]
     assert [one["attribute"] for one in found] == ["LIFESEAL_KEY_DESTRUCTION_PENDING"] * 2

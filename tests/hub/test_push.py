@@ -75,7 +75,7 @@ def test_a_branch_that_moves_meanwhile_is_not_overwritten(hub, folder, signer, a
     (folder / "config.json").write_text("[1]")
     with pytest.raises(StoreError) as caught:
         hubs.push(folder, REPO, signer=signer, **at)
-    assert caught.value.__notes__ == ["nothing was committed; the signature lies in the folder"]
+    assert caught.value.__notes__ == ["nothing was committed", "the signature lies in the folder"]
     assert hub.files(REPO)["config.json"] == b"of someone else"
 
 

@@ -4,6 +4,8 @@ import struct
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lifeseal import serialization
 from support.scanning import cuts_that_pass, judged
@@ -143,6 +145,37 @@ def test_every_template_is_judged(template, verdicts, key):
     assert all(key in finding.place for finding in report.findings)
     listed = file_of([array("tokenizer.chat_templates", 8, 2, text("a") + text(template))], [])
     assert judged(listed).verdict in verdicts
+
+
+ESCAPE = "{{ x.__class__ }}"
+LENGTHS = st.lists(st.sampled_from([0, 1, 7, 32, 33, 300, 5000]) | st.integers(0, 40), max_size=700)
+
+
+@given(LENGTHS, st.sampled_from(["<", ">"]), st.integers(0, 70_000))
+@settings(max_examples=60, deadline=None)
+def test_what_follows_a_vocabulary_is_read_whatever_its_lengths(lengths, order, before):
+    """The template behind the texts is found only if each of them was stepped over exactly."""
+
+    def sized(content: bytes) -> bytes:
+        return struct.pack(order + "Q", len(content)) + content
+
+    def listed(key: bytes, texts: list[bytes]) -> bytes:
+        return sized(key) + struct.pack(order + "IIQ", 9, 8, len(texts)) + b"".join(map(sized, texts))
+
+    texts = [bytes([index % 3]) * length for index, length in enumerate(lengths)]
+    pairs = [listed(b"long", [bytes(before)]), listed(b"tokens", texts), sized(b"after") + struct.pack(order + "I", 8) + sized(ESCAPE.encode())]
+    content = b"GGUF" + struct.pack(order + "IQQ", 3, 0, len(pairs)) + b"".join(pairs)
+    report = judged(content)
+    assert (report.verdict, report.rules) == ("unsafe", {"template-escape"})
+
+
+@pytest.mark.parametrize("changed", range(1, 8))
+@pytest.mark.parametrize("index", [3, 200, 299])
+def test_a_length_is_read_with_all_its_bytes(changed, index):
+    texts = bytearray(text("token") * 300)
+    texts[index * 13 + changed] = 1
+    report = judged(file_of([array("tokens", 8, 300, bytes(texts)), string("after", "x")], []))
+    assert (report.verdict, report.rules) == ("unreadable", {"gguf-invalid"})
 
 
 def test_a_gibibyte_is_judged_by_its_header(tmp_path):

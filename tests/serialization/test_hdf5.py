@@ -73,7 +73,7 @@ def seen_by_the_library(content: bytes) -> tuple[list[str], list[str]]:
 def seen_by_us(content: bytes, monkeypatch) -> tuple[list[str], list[str]]:
     attributes = []
     monkeypatch.setattr(_Judge, "_attribute", lambda self, data, path: attributes.append(name_of(data)))
-    reader = _Judge(BytesWindow(content), Context(findings=Findings(), allow=frozenset(), budget=Budget(len(content)), judge=judge))
+    reader = _Judge(BytesWindow(content), Context(findings=Findings(), allow=frozenset(), budget=Budget(len(content)), judge=judge), 0)
     reader.judge()
     return sorted(link.name for group in reader._groups.values() for link in group.values()), sorted(attributes)
 
@@ -234,3 +234,16 @@ def test_a_gibibyte_is_judged_by_its_structure(tmp_path):
     begin = time.process_time()
     assert serialization.scan(file).verdict.value == "safe"
     assert time.process_time() - begin < 2  # a few milliseconds; reading it all would take seconds
+
+
+@pytest.mark.parametrize("size", [512, 1024, 1 << 20])
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_a_block_for_the_user_is_passed_over_if_nothing_is_in_it(version, size):
+    content = written(of_many_kinds(3), version, userblock_size=size)
+    assert (judged(content).format, judged(content).verdict, judged(content).findings) == ("hdf5", "safe", ())
+    for place in (0, 100, size - 1):
+        changed = content[:place] + b"\1" + content[place + 1 :]
+        assert (judged(changed).format, judged(changed).verdict) == ("unknown", "unreadable")
+    assert judged(content[: size + 40]).verdict == judged(content[:-1]).verdict == "unreadable"
+    outward = judged(written(external_link, version, userblock_size=size))
+    assert (outward.verdict, outward.rules) == ("unsafe", {"hdf5-external"})

@@ -4,6 +4,8 @@ import json
 import pathlib
 import zipfile
 
+import h5py
+import numpy as np
 import pytest
 
 from lifeseal import serialization
@@ -143,3 +145,32 @@ def test_members_beside_the_configuration_are_judged():
     assert judged(content).verdict == "unsafe"
     outside = archive(("metadata.json", b"{}"), ("config.json", model(DENSE)), ("assets/../../x", b"text"))
     assert judged(outside).verdict == "unreadable"
+
+
+def in_hdf5(text: bytes) -> bytes:
+    file = io.BytesIO()
+    with h5py.File(file, "w") as opened:
+        opened.attrs["model_config"] = np.bytes_(text)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [b"[" * 100_000, b'{"a":' * 300 + b"1" + b"}" * 300, b"", b"no JSON", b'{"a": 1', b'{"a": 1} {', b"[" + b"[]," * 500_000 + b"[]]"],
+    ids=["open", "deep", "empty", "text", "cut", "twice", "large"],
+)
+def test_a_configuration_that_cannot_be_read_is_refused(config):
+    report = judged(archive(("metadata.json", b"{}"), ("config.json", config)))
+    assert (report.format, report.verdict) == ("keras", "unreadable")
+    assert report.rules & {"keras-config", "limit"}
+    if 0 < len(config) < 1 << 16:
+        assert judged(in_hdf5(config)).verdict == "unreadable"
+    shallow = b'{"a":' * 200 + b"1" + b"}" * 200
+    assert judged(archive(("metadata.json", b"{}"), ("config.json", shallow))).verdict == judged(in_hdf5(shallow)).verdict == "safe"
+
+
+def test_depth_is_of_objects_and_not_of_texts():
+    assert judged(b'{"a": "' + b"[{" * 1000 + b'"}').verdict == "safe"
+    assert judged(b'["\\"", "' + b"[" * 1000 + b'"]').verdict == "safe"
+    assert judged(b"[" + b'[1],{"a":2},' * 1000 + b"3]").verdict == "safe"
+    assert judged(b'["a\\"' + b'", ' + b"[" * 300 + b"]" * 301).rules == {"limit"}

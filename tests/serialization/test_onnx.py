@@ -13,7 +13,17 @@ from support.scanning import cuts_that_pass, judged
 FILES = pathlib.Path(__file__).parent / "files"
 OPSET = message(8, number(2, 17))
 DOMAINS = b"".join(
-    message(8, message(1, name), number(2, 1)) for name in ("ai.onnx.ml", "com.microsoft", "own", "my.domain", "org.pytorch.aten", "ai.onnx.contrib")
+    message(8, message(1, name), number(2, 1))
+    for name in (
+        "ai.onnx.ml",
+        "ai.onnx.preview.training",
+        "com.microsoft",
+        "com.microsoft.nchwc",
+        "own",
+        "my.domain",
+        "org.pytorch.aten",
+        "ai.onnx.contrib",
+    )
 )
 
 
@@ -66,7 +76,7 @@ def test_external_data_beside_a_model_is_safe(tmp_path):
 
 def test_every_cut_is_reported():
     content = (FILES / "model.onnx").read_bytes()
-    passed = cuts_that_pass(content, start=40)  # the bytes before are a text
+    passed = cuts_that_pass(content)
     assert {size: judged(content[:size]).verdict for size in passed} == {
         content.rindex(message(8, message(1, "com.microsoft"), number(2, 1))) + 17 + 2: "needs-trust"
     }
@@ -170,7 +180,15 @@ def test_data_that_is_a_file_of_its_own_keeps_its_verdict(folder):
         ("Add", "ai.onnx", "safe"),
         ("TreeEnsembleClassifier", "ai.onnx.ml", "safe"),
         ("FusedGemm", "com.microsoft", "safe"),
+        ("SimplifiedLayerNormalization", "", "safe"),
+        ("Adam", "ai.onnx.preview.training", "safe"),
+        ("ReorderInput", "com.microsoft.nchwc", "safe"),
         ("Own", "", "needs-trust"),
+        ("FusedGemm", "", "needs-trust"),
+        ("EvilOp", "ai.onnx.ml", "needs-trust"),
+        ("EvilOp", "com.microsoft", "needs-trust"),
+        ("EvilOp", "com.microsoft.nchwc", "needs-trust"),
+        ("Snpe", "com.microsoft", "needs-trust"),
         ("Anything", "my.domain", "needs-trust"),
         ("ATen", "org.pytorch.aten", "needs-trust"),
         ("EPContext", "com.microsoft", "needs-trust"),

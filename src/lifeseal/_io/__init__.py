@@ -20,6 +20,8 @@ from lifeseal._io._hashing import (
     read_whole,
 )
 from lifeseal._io._html import html_text
+from lifeseal._io._keypair import write_pair
+from lifeseal._io._keyring import KEYRINGS, Keyring, open_keyring
 from lifeseal._io._lines import MAX_RECORD, Batch, lines
 from lifeseal._io._links import LinkKind
 from lifeseal._io._litter import sweep
@@ -32,13 +34,14 @@ from lifeseal._io._source import WRITTEN, DiskReader, DiskSource, Reader, Source
 from lifeseal._io._streams import BLOCK, Raw, Stream, Take, View, Written
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, exact_fields, loads, parse_hex, take_out
 from lifeseal._io._tables import TABLES, Arrow, arrow, open_table
-from lifeseal._io._threads import Cancelled, Report, in_threads, undisturbed
+from lifeseal._io._threads import Behind, Cancelled, Report, in_threads, undisturbed
 from lifeseal._io._toml import MAX_TOML, Table, load_toml
 
 __all__ = [
     "BLOCK",
     "DIGEST_SIZES",
     "HASHES",
+    "KEYRINGS",
     "MAX_RECORD",
     "MAX_TOML",
     "TABLES",
@@ -47,6 +50,7 @@ __all__ = [
     "Appender",
     "Arrow",
     "Batch",
+    "Behind",
     "Buffer",
     "Cancelled",
     "DiskReader",
@@ -54,6 +58,7 @@ __all__ = [
     "FileDigest",
     "HashName",
     "Hasher",
+    "Keyring",
     "LinkKind",
     "Output",
     "Progress",
@@ -87,6 +92,7 @@ __all__ = [
     "loads",
     "make_folder",
     "new_hasher",
+    "open_keyring",
     "open_regular",
     "open_table",
     "parse_hex",
@@ -106,4 +112,5 @@ __all__ = [
     "sweep",
     "take_out",
     "undisturbed",
+    "write_pair",
 ]

@@ -85,7 +85,14 @@ def new_hasher(algorithm: HashName, *, threads: int = 1) -> Hasher:
 
 
 def read_through(
-    reader: Reader, where: str, buffer: memoryview, take: Callable[[memoryview], object], *, start: int = 0, end: int | None = None
+    reader: Reader,
+    where: str,
+    buffer: memoryview,
+    take: Callable[[memoryview], object],
+    *,
+    start: int = 0,
+    end: int | None = None,
+    spare: memoryview | None = None,
 ) -> int:
     """Read a file, or a shard of it, once from start to end, handing on each piece.
 
@@ -93,9 +100,10 @@ def read_through(
         reader: The opened file.
         where: Name for error messages.
         buffer: Reused for every piece.
-        take: Gets each piece; the view is valid during the call only.
+        take: Gets each piece; the view is valid during the call only, with a ``spare`` until the next call ends.
         start: Offset to start at, bytes.
         end: Offset to end at, within the file; by default its end, and then nothing may follow.
+        spare: A second buffer, used in turns with the first.
 
     Returns:
         Bytes read.
@@ -107,6 +115,8 @@ def read_through(
     while done < stop + (end is None) and (count := reader.readinto(buffer if end is None else buffer[: end - done], done)):
         take(buffer[:count])
         done += count
+        if spare is not None:
+            buffer, spare = spare, buffer
     if done != stop:
         raise FormatError(where, f"changed while it was read: {done} bytes instead of {stop}")
     return done - start

@@ -3,15 +3,16 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from lifeseal._io._progress import Progress, ProgressCallback
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
 _TICK = 0.2
+_SMALL = 64 << 10
 
 
 class Cancelled(Exception):  # noqa: N818 - never leaves a worker
@@ -112,6 +113,47 @@ def in_threads(jobs: Sequence[Callable[[], T]], report: Report, *, threads: int)
         raise
     finally:
         undisturbed(pool.shutdown)
+
+
+class Behind:
+    """A thread beside the caller that does one thing at a time, one piece behind: whoever fills two buffers in turns need not wait for it."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending: Future[object] | None = None
+
+    def do(self, action: Callable[[memoryview], object], piece: memoryview) -> None:
+        """Begin with one piece, when the one before it is done; a small one is done at once, here.
+
+        Args:
+            action: What to do with it.
+            piece: Stays as it is until the next call, or `wait`.
+
+        Raises:
+            BaseException: What the action before it raised.
+        """
+        self.wait()
+        if piece.nbytes <= _SMALL:
+            action(piece)
+            return
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lifeseal-behind")
+        self._pending = self._pool.submit(action, piece)
+
+    def wait(self) -> None:
+        """Wait for what was begun, and raise what it raised."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            undisturbed(self._pool.shutdown)
 
 
 def undisturbed(action: Callable[[], object]) -> None:

@@ -4,12 +4,11 @@
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeAlias, get_args
 
 import attrs
 
-from lifeseal._io import StrPath, read_bounded, remove, replace
+from lifeseal._io import StrPath, read_bounded, write_pair
 from lifeseal.attestation._bundle import Bundle, CertificateMaterial, Envelope, KeyMaterial, pae_head
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._timestamps import attested_times, check_authorities, read_authorities
@@ -56,20 +55,8 @@ def generate_key(path: StrPath, *, algorithm: KeyAlgorithm = "p256", passphrase:
     private = ec.generate_private_key(curves[algorithm])
     protection = serialization.NoEncryption() if passphrase is None else serialization.BestAvailableEncryption(passphrase)
     pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
-    base = Path(path)
-    secret, public = base.with_name(base.name + ".key"), base.with_name(base.name + ".pub")
-    if not overwrite and (taken := next((p for p in (public, secret) if os.path.lexists(p)), None)):
-        raise FileExistsError(f"{taken} is there already; a key is not replaced unless asked")
     trusted = TrustedKey(private.public_key())
-    replace(secret, pem, mode=0o600, overwrite=overwrite)
-    try:
-        replace(public, trusted.pem, overwrite=overwrite)
-    except BaseException as error:
-        if not overwrite:
-            remove(secret)
-            if not isinstance(error, FileExistsError):
-                remove(public)
-        raise
+    write_pair(path, pem, trusted.pem, overwrite=overwrite)
     note(key=trusted.fingerprint)
     return trusted
 

@@ -23,6 +23,7 @@ class Purpose(enum.Enum):
     MODEL = "https://model_signing/signature/v1.0"
     DATASET = "lifeseal:dataset/1"
     CERTIFICATE = "lifeseal:disposal/1"
+    HAND_OVER = "lifeseal:hand-over/1"
     COSIGNATURE = "lifeseal:cosignature/1"
     APPROVAL = "lifeseal:approval/1"
     RECEIPT = "lifeseal:receipt/1"

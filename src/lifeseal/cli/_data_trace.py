@@ -54,9 +54,9 @@ def trace(
     edges = provenance.trace(wanted, statements, leaf_key=bytes_from(leaf_key_file))
     datasets, models = ({edge.target for edge in edges if edge.kind == kind} for kind in ("dataset", "model"))
     head = f"seen by {len(datasets)} of the datasets and {len(models)} of the models given" if edges else "nothing that was given saw it"
-    lines = [head, *(_line(edge) for edge in edges)]
+    lines = [head, *(edge_line(edge) for edge in edges)]
     lines += ["unverified: nobody was asked to vouch for these files"] if policy is None else []
-    document: dict[str, object] = {"edges": [_edge(edge) for edge in edges], "datasets": sorted(datasets), "models": sorted(models)}
+    document: dict[str, object] = {"edges": [edge_document(edge) for edge in edges], "datasets": sorted(datasets), "models": sorted(models)}
     output.result("data-trace", {**document, "signed": policy is not None}, tuple(lines), ok=bool(edges))
     if not edges:
         raise Refused(1)
@@ -94,13 +94,15 @@ def open_statement_file(file: Path, policy: "Policy | None") -> "Manifest | Stat
     return attestation.open_statement(bundle, policy=policy, purpose=attestation.Purpose.TRAINING, where=str(file))[0]
 
 
-def _line(edge: "Edge") -> str:
+def edge_line(edge: "Edge") -> str:
+    """Say an edge in one line."""
     how = {"holds": "holds it", "derived": "was made from it", "trained": "was trained on it", "based": "started from it"}[edge.how]
     detail = f" ({edge.detail})" if edge.detail else ""
     return f"{edge.kind} {edge.name} {how}{detail}" + ("" if edge.certain else f"; not certain: {edge.note}")
 
 
-def _edge(edge: "Edge") -> dict[str, object]:
+def edge_document(edge: "Edge") -> dict[str, object]:
+    """Write an edge for ``--json``."""
     return {
         "source": edge.source,
         "target": edge.target,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
+from lifeseal.cli._hub_data import pull_data, push_data
 from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted, listing
 from lifeseal.cli._signers import choose_signer, describe
@@ -50,6 +51,10 @@ def _placed(command: Callable[..., R]) -> Callable[..., R]:
 @click.group(no_args_is_help=True)
 def hub() -> None:
     """Pull, push and check signed repositories of the Hugging Face Hub, and remove their traces."""
+
+
+hub.add_command(pull_data)
+hub.add_command(push_data)
 
 
 @hub.command(

@@ -34,7 +34,7 @@ _BUG = 70
 _INTERRUPTED = 130
 
 _COMMANDS: Mapping[str, tuple[str, str, str]] = {
-    "keygen": ("_models", "keygen", "Make a signing key."),
+    "keygen": ("_models", "keygen", "Make a signing key, or one to receive with."),
     "sign": ("_models", "sign", "Sign a model (OpenSSF Model Signing)."),
     "verify": ("_verify", "verify", "Check a model against its signature."),
     "inspect": ("_inspect", "inspect", "Say what a file claims; nothing is verified."),
@@ -55,13 +55,13 @@ _COMMANDS: Mapping[str, tuple[str, str, str]] = {
 }
 _SUBCOMMANDS: Mapping[str, tuple[str, ...]] = {
     "data": ("record", "verify", "diff", "prove", "check-proof", "export", "trace"),
-    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release", "rehome", "subjects"),
-    "vault-subjects": ("seal", "unseal"),
+    "vault": ("init", "seal", "unseal", "list", "info", "verify", "compact", "hold", "release", "rehome", "hand-over", "receive", "subjects"),
+    "vault-subjects": ("seal", "unseal", "find"),
     "certificate": ("verify", "cosign", "report", "approve", "receipt"),
     "waiver": ("new", "sign"),
     "withdraw": ("new", "add", "sign"),
     "log": ("verify", "rotate", "sign"),
-    "hub": ("pull", "push", "verify", "purge"),
+    "hub": ("pull", "push", "verify", "purge", "pull-data", "push-data"),
 }
 
 

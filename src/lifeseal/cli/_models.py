@@ -12,31 +12,43 @@ from lifeseal.cli._signers import choose_signer, describe, load_authority
 
 if TYPE_CHECKING:
     from lifeseal._io import HashName
-    from lifeseal.attestation import KeyAlgorithm
+    from lifeseal.attestation import KeyAlgorithm, TrustedKey
+    from lifeseal.erasure import Recipient, RecipientAlgorithm
     from lifeseal.signing import Changes
 
 
 @click.command(
     epilog=examples(
         "lifeseal keygen --out release --encrypt",
+        "lifeseal keygen --out partner --algorithm mlkem768-x25519",
     )
 )
 @click.option("--out", required=True, type=PATH, metavar="DIR/NAME", help="Writes NAME.key (readable by you alone) and NAME.pub.")
-@click.option("--algorithm", type=click.Choice(["p256", "p384", "p521"]), default="p256", show_default=True, help="The curve.")
+@click.option(
+    "--algorithm",
+    type=click.Choice(["p256", "p384", "p521", "mlkem768-x25519", "x25519"]),
+    default="p256",
+    show_default=True,
+    help="A curve to sign on; or a way to receive the keys of vaults' assets.",
+)
 @click.option("--encrypt", is_flag=True, help="Encrypt the private key; asks for a passphrase.")
 @click.option("--passphrase-file", type=PATH, help="Encrypt the private key with the passphrase on this file's first line.")
 @click.option("--force", is_flag=True, help="Replace keys of that name.")
 @common
 def keygen(output: Output, *, out: Path, algorithm: str, encrypt: bool, passphrase_file: Path | None, force: bool) -> None:
-    """Make a signing key: NAME.key to sign with, and NAME.pub for everyone who verifies."""
-    from lifeseal import attestation
+    """Make a key pair: NAME.key, to sign or to receive with, and NAME.pub, for everyone who verifies or gives."""
+    from lifeseal import attestation, erasure
 
     if not out.name:
         raise click.UsageError(f"--out: a name for the key was expected, as release or keys/release, not {str(out)!r}")
     passphrase = secret_from(passphrase_file, prompt="New passphrase" if encrypt else None, confirm=True)
     if encrypt and passphrase is None:
         raise click.UsageError("--encrypt asks on a terminal; elsewhere give --passphrase-file")
-    public = attestation.generate_key(out, algorithm=cast("KeyAlgorithm", algorithm), passphrase=passphrase, overwrite=force)
+    public: TrustedKey | Recipient
+    if "x25519" in algorithm:
+        public = erasure.generate_recipient_key(out, algorithm=cast("RecipientAlgorithm", algorithm), passphrase=passphrase, overwrite=force)
+    else:
+        public = attestation.generate_key(out, algorithm=cast("KeyAlgorithm", algorithm), passphrase=passphrase, overwrite=force)
     files = {"private": f"{out}.key", "public": f"{out}.pub"}
     lines = (
         f"wrote {files['private']} and {files['public']}",

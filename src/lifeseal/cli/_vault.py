@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifeseal.cli._hand_over import hand_over, receive
 from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted
 from lifeseal.cli._rehome import holder_documents, rehome
@@ -21,8 +22,8 @@ def vault() -> None:
     """Keep models and data encrypted under a key that can be destroyed."""
 
 
-vault.add_command(subjects)
-vault.add_command(rehome)
+for command in (hand_over, receive, rehome, subjects):
+    vault.add_command(command)
 
 
 @vault.command(

@@ -25,6 +25,7 @@ from lifeseal.disposal._cosignature import Cosignature
 from lifeseal.disposal._dispose import dispose, resume, under_way
 from lifeseal.disposal._hub_cache import HubTraces, hub_folder, hub_traces
 from lifeseal.disposal._page import page
+from lifeseal.disposal._people import PersonFound, find_people
 from lifeseal.disposal._plan import Plan, Remove, plan
 from lifeseal.disposal._removal import Target
 from lifeseal.disposal._statement import Disposal
@@ -72,6 +73,7 @@ __all__ = [
     "Medium",
     "Name",
     "Party",
+    "PersonFound",
     "Plan",
     "Receipt",
     "Removals",
@@ -90,6 +92,7 @@ __all__ = [
     "confirm",
     "dispose",
     "find_copies",
+    "find_people",
     "hub_folder",
     "hub_traces",
     "open_approval",

@@ -15,14 +15,19 @@ from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._check import check_structure
 from lifeseal.erasure._file_root import FileRoot
 from lifeseal.erasure._files import SealedFile, UnsealedFile, json_field
+from lifeseal.erasure._find import FoundRecords
+from lifeseal.erasure._hand_over import HandOvers
 from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Strength, Wrapper
 from lifeseal.erasure._holds import Holds
 from lifeseal.erasure._passphrase import PassphraseRoot
 from lifeseal.erasure._pkcs11_root import Pkcs11Root
+from lifeseal.erasure._receive import receive
+from lifeseal.erasure._recipient import Recipient, RecipientAlgorithm, RecipientKey, generate_recipient_key
+from lifeseal.erasure._sidecar import HandOver, open_hand_over
 from lifeseal.erasure._subjects import Subjects
 from lifeseal.erasure._trials import Sample, SampledContainer, Trial, Trials
 from lifeseal.erasure._unlocked import allow_unlocked_memory
-from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, HolderRecord, Rehoming, VaultCheck, VaultInfo
+from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, HolderRecord, KeyCopy, Rehoming, VaultCheck, VaultInfo
 from lifeseal.erasure._vault import Vault
 
 __all__ = [
@@ -32,14 +37,21 @@ __all__ = [
     "ErasedSlot",
     "Erasure",
     "FileRoot",
+    "FoundRecords",
+    "HandOver",
+    "HandOvers",
     "HeldRoot",
     "Holder",
     "HolderRecord",
     "Holds",
+    "KeyCopy",
     "KeyState",
     "KeyVersion",
     "PassphraseRoot",
     "Pkcs11Root",
+    "Recipient",
+    "RecipientAlgorithm",
+    "RecipientKey",
     "Rehoming",
     "RootHolder",
     "Sample",
@@ -57,5 +69,8 @@ __all__ = [
     "Wrapper",
     "allow_unlocked_memory",
     "check_structure",
+    "generate_recipient_key",
     "json_field",
+    "open_hand_over",
+    "receive",
 ]

@@ -4,14 +4,17 @@
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
-from lifeseal._io import DiskSource, Reader, Secret
+from lifeseal._io import DiskSource, Reader, Secret, StrPath
 from lifeseal.erasure._container import Place, open_container
 from lifeseal.erasure._index import Index, parse_index
 from lifeseal.erasure._layout import DATA, INDEX
 from lifeseal.erasure._range import RangeReader
+from lifeseal.erasure._unseal import write_plaintext
 from lifeseal.errors import DestroyedError, StateError, StoreError, TamperedError
+from lifeseal.principles import implements, note
 
 MAX_KEY_AGE = 10.0
 _MAX_INDEX = 64 << 20
@@ -20,7 +23,9 @@ _MAX_INDEX = 64 << 20
 class SealedAsset:
     """The files of one sealed asset; decrypted as they are read, never written to disk.
 
-    Handed out by `Vault.asset` and `Vault.seal`. It holds the asset's key until it or its vault is closed. Each file that is opened, and each
+    Handed out by `Vault.asset`, `Vault.seal` and `receive`.
+
+    It holds the asset's key until it or its vault is closed. Each file that is opened, and each
     read more than ten seconds after the last look, asks the root holder first whether the asset still lives; an erasure in another process
     does not reach this memory before that.
 
@@ -118,6 +123,23 @@ class SealedAsset:
             reader.__exit__()
             raise TamperedError(f"{where}: holds {reader.size} bytes, {size} were sealed")
         return _Asking(reader, self._look)
+
+    @implements(evidences=["5.4.2"], limits="The plaintext it writes is outside the vault: erasing the asset does not reach it.")
+    def unseal(self, out: StrPath) -> None:
+        """Write its plaintext to a new file or folder, as `Vault.unseal` does.
+
+        Args:
+            out: The new file or folder; its parent must exist.
+
+        Raises:
+            DestroyedError: The asset was erased meanwhile.
+            FileExistsError: ``out`` is there already.
+            StateError: The asset or its vault is closed.
+            StoreError: A container is not there.
+            TamperedError: A container is not the one that was sealed; what was written so far is removed.
+            OSError: A file cannot be read or written.
+        """
+        note(slot=self.slot, generation=self.generation, size=write_plaintext(self, Path(out)), files=len(self._entries))
 
     def close(self) -> None:
         """Zero the key; twice is no error."""

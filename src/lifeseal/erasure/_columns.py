@@ -109,6 +109,13 @@ class Columns:
                         columns = [sealed.column(name) if name in layout.sealed else clear.column(name) for name in schema.names]
                         writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
+    def sealed(self, reader: Reader, where: str) -> Iterator[bytes]:
+        """Walk the sealed cells."""
+        with open_table("parquet", reader, where) as table:
+            _read_layout(table.schema, where)
+            for batch in table.batches(names=[SEALED]):
+                yield from batch.column(SEALED).to_pylist()
+
     def _check(self, cells: list[bytes], opened: list[bytes | Gone], rows: list[Arrow], work: Work) -> None:
         """See that each row stands under the key of the person it names."""
         first, people = work.records + work.erased - len(cells), []

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sealed containers: one file each, C2SP Cobblestone-256, a key and a context of its own."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from lifeseal._io import DiskSource, Hasher, Reader, Secret, available_cores, new_hasher, read_through, replacing
+from lifeseal._io import Behind, DiskSource, Reader, Secret, new_hasher, read_through, replacing
 from lifeseal.erasure._layout import FORMAT, KEY_SIZE, container_context, object_name
 from lifeseal.erasure._range import CHUNK, HEADER, RangeReader
 from lifeseal.errors import StoreError, TamperedError
 
 _PIECE = 1 << 20
-_WIDE = 8 << 20
-_SEALED_PIECE = HEADER + (_PIECE // CHUNK + 2) * (CHUNK + 16)
+_SEALED_MORE = HEADER + CHUNK + (_PIECE // CHUNK + 2) * 16
 
 
 @attrs.frozen(kw_only=True)
@@ -79,11 +79,6 @@ def file_key(asset: Secret, file_id: bytes) -> Secret:
     return derived
 
 
-def _hasher(size: int) -> Hasher:
-    """Start the hash of a plaintext; on all cores where it is large enough for that to pay."""
-    return new_hasher("blake3", threads=available_cores() if size > _WIDE else 1)
-
-
 def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, reader: Reader, *, where: str, took: Callable[[int], None]) -> Written:
     """Encrypt one file.
 
@@ -105,18 +100,21 @@ def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, re
     """
     from cryptography.cobblestone import Cobblestone256Encryptor
 
-    hasher = _hasher(reader.size)
+    hasher = new_hasher("blake3")
     with file_key(asset, file_id) as secret, secret.view() as key:
         encryptor = Cobblestone256Encryptor(key, place.context(file_id, role))
-    sealed = memoryview(bytearray(_SEALED_PIECE))
-    with replacing(place.folder / object_name(file_id), mode=0o600, overwrite=False) as output:
+    piece_size = min(_PIECE, reader.size + 1)
+    rooms = itertools.cycle([memoryview(bytearray(piece_size + _SEALED_MORE)) for _ in range(2)])
+    with replacing(place.folder / object_name(file_id), mode=0o600, overwrite=False) as output, Behind() as behind:
 
         def take(piece: memoryview) -> None:
             hasher.update(piece)
-            output.write(sealed[: encryptor.update_into(piece, sealed)])
+            sealed = next(rooms)
+            behind.do(output.write, sealed[: encryptor.update_into(piece, sealed)])
             took(len(piece))
 
-        size = read_through(reader, where, memoryview(bytearray(_PIECE)), take)
+        size = read_through(reader, where, memoryview(bytearray(piece_size)), take)
+        behind.wait()
         output.write(encryptor.finalize())
     return Written(file_id=file_id, role=role, size=size, digest=hasher.digest(), where=where)
 
@@ -133,7 +131,7 @@ def compare_container(place: Place, asset: Secret, written: Written) -> None:
         TamperedError: It does not read back as it was written.
         OSError: It cannot be read.
     """
-    again = _hasher(written.size)
+    again = new_hasher("blake3")
     with DiskSource(place.folder) as source, open_container(source, place, asset, written.file_id, written.role, where=written.where) as found:
         read_through(found, written.where, memoryview(bytearray(_PIECE)), again.update)
     if again.digest() != written.digest:

@@ -15,7 +15,7 @@ from lifeseal.erasure._records import grave_of
 from lifeseal.erasure._report import holders_since
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Edit
-from lifeseal.erasure._values import ErasedSlot, Erasure
+from lifeseal.erasure._values import ErasedSlot, Erasure, KeyCopy
 from lifeseal.errors import StoreError
 from lifeseal.principles import Fact, announce, note, now
 
@@ -43,7 +43,8 @@ def erase(session: Session, wanted: tuple[str, ...]) -> Erasure:
             head = state.tree.head
             return state.names.edits(attrs.evolve(head, live=head.live - len(found), erased=head.erased + len(found)))
 
-        return destroy(session, state, doomed, stage, by="lifeseal.erasure.Vault.erase", assets=wanted)
+        copies = tuple(copy for asset in found for copy in asset.copies)
+        return destroy(session, state, doomed, stage, by="lifeseal.erasure.Vault.erase", copies=copies, assets=wanted)
 
 
 def destroy(
@@ -53,6 +54,7 @@ def destroy(
     stage: Stage,
     *,
     by: str,
+    copies: tuple[KeyCopy, ...] = (),
     pseudonyms: tuple[str, ...] = (),
     **facts: Fact,
 ) -> Erasure:
@@ -64,6 +66,7 @@ def destroy(
         doomed: Live slots.
         stage: Given the epoch of the erasure, says what becomes of the map's pages, and the root node's head.
         by: Full name of the primitive that is called.
+        copies: Of their keys, that were given away.
         pseudonyms: What stands for the people in documents.
         facts: For the event, beside vault, epoch and slots; never a person's name.
 
@@ -98,6 +101,7 @@ def destroy(
         irreversible_since="unknown" if pending else irreversible_since(holders, time),
         not_removed=outcome.left,
         pending=pending,
+        copies=copies,
         pseudonyms=pseudonyms,
     )
 

@@ -57,6 +57,9 @@ class Form(Protocol):
     def unseal(self, reader: Reader, output: Output, work: Work, *, mark: bool) -> None:
         """Write the file with its records opened."""
 
+    def sealed(self, reader: Reader, where: str) -> Iterator[bytes]:
+        """Walk the sealed records as they stand there."""
+
 
 def seal_file(session: Session, source: StrPath, out: StrPath, form: Form) -> SealedFile:
     """See `lifeseal.erasure.Subjects.seal_file`."""
@@ -131,6 +134,10 @@ class Lines:
                 )
             written = [line if isinstance(line, bytes) else _mark(line) for line in opened if mark or isinstance(line, bytes)]
             output.write(b"".join(line + b"\n" for line in written))
+
+    def sealed(self, reader: Reader, where: str) -> Iterator[bytes]:
+        """Walk the sealed lines."""
+        return _lines(reader, where)
 
 
 def _person_of(line: bytes, field: str, *, where: str) -> str:

@@ -5,10 +5,9 @@ Source: C2SP chunked-encryption, c2sp.org/chunked-encryption.
 """
 
 import hmac
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
-from lifeseal._io import Reader, Secret, available_cores
+from lifeseal._io import Reader, Secret
 from lifeseal.errors import StateError, TamperedError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ _KEY = 32
 _NONCE = 12
 _COMMITMENT = 32
 _AT_ONCE = 16
-_SHARE = 4 << 20
 _LABEL = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 
 
@@ -92,22 +90,11 @@ class RangeReader:
                 if length <= CHUNK and start % CHUNK == 0 and length == min(CHUNK, self.size - start):
                     self._chunk(cipher, start // CHUNK, out)
                 else:
-                    self._shared(cipher, out, start)
+                    self._some(cipher, out, start)
             except BaseException:
                 out[:] = bytes(length)
                 raise
             return length
-
-    def _shared(self, cipher: "AESGCM", out: memoryview, start: int) -> None:
-        shares = len(out) // _SHARE and min(available_cores(), len(out) // _SHARE)
-        if shares < 2:  # noqa: PLR2004 - one core, or too little to share
-            self._some(cipher, out, start)
-            return
-        width = -(-len(out) // shares // CHUNK) * CHUNK
-        with ThreadPoolExecutor(shares) as pool:
-            parts = [pool.submit(self._some, cipher, out[at : at + width], start + at) for at in range(0, len(out), width)]
-            for part in parts:
-                part.result()
 
     def _some(self, cipher: "AESGCM", out: memoryview, start: int) -> None:
         """Decrypt a range: whole chunks straight into their place, the ends through a scratch chunk."""

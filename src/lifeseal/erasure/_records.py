@@ -9,7 +9,7 @@ import attrs
 from lifeseal._io import Record, canonical, loads
 from lifeseal.erasure._layout import ID_SIZE
 from lifeseal.erasure._map import Kind, Mapped
-from lifeseal.erasure._values import AssetInfo
+from lifeseal.erasure._values import AssetInfo, KeyCopy
 from lifeseal.errors import TamperedError
 
 
@@ -26,6 +26,7 @@ class Asset:
         index: Id of the container that lists the files.
         born_encrypted: False if the plaintext lay in files before.
         hold: Why it may not be erased; empty if it may.
+        copies: Copies of its key that were given away.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Asset:
     index: bytes
     born_encrypted: bool
     hold: str = ""
+    copies: tuple[KeyCopy, ...] = ()
 
     def to_mapped(self, tag: bytes) -> Mapped:
         """Write it as a record of the map."""
@@ -47,6 +49,7 @@ class Asset:
             "born_encrypted": self.born_encrypted,
         }
         fields |= {"hold": self.hold} if self.hold else {}
+        fields |= {"copies": [attrs.asdict(copy) for copy in self.copies]} if self.copies else {}
         return Mapped(tag=tag, kind=Kind.ASSET, slot=self.slot, generation=self.generation, body=canonical(fields))
 
     @classmethod
@@ -62,6 +65,7 @@ class Asset:
             index=entry.take_hex("index", length=ID_SIZE),
             born_encrypted=entry.take_bool("born_encrypted"),
             hold=entry.take_str("hold") if "hold" in entry else "",
+            copies=tuple(_copy(item, where=where) for item in entry.take_list("copies")) if "copies" in entry else (),
         )
         entry.done()
         return asset
@@ -105,4 +109,18 @@ def info_of(found: Mapped, assurance: Callable[[int], str], *, where: str) -> As
         born_encrypted=asset.born_encrypted,
         hold=asset.hold,
         assurance=assurance(asset.slot),
+        copies=asset.copies,
     )
+
+
+def _copy(item: object, *, where: str) -> KeyCopy:
+    entry = Record(item, where=where)
+    copy = KeyCopy(
+        recipient=entry.take_str("recipient"),
+        algorithm=entry.take_str("algorithm"),
+        epoch=entry.take_int("epoch"),
+        time=entry.take_str("time"),
+        sha256=entry.take_str("sha256"),
+    )
+    entry.done()
+    return copy

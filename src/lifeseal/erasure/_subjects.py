@@ -3,16 +3,17 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import attrs
 
 from lifeseal._io import StrPath
 from lifeseal.erasure._batches import create, in_batches, seal_batch
-from lifeseal.erasure._columns import Columns
 from lifeseal.erasure._erase import destroy
-from lifeseal.erasure._files import Form, Lines, SealedFile, UnsealedFile, seal_file, unseal_file
+from lifeseal.erasure._files import SealedFile, UnsealedFile, seal_file, unseal_file
+from lifeseal.erasure._find import FoundRecords, find_records
+from lifeseal.erasure._forms import form_of, known
 from lifeseal.erasure._nodes import Head
+from lifeseal.erasure._people import Place
 from lifeseal.erasure._sealed import LEAF_KEY, Sealed, bare, derive, new_room
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Edit
@@ -153,7 +154,7 @@ class Subjects:
             ValueError: ``erased`` is another word.
         """
         note(vault=self._session.id.hex(), epoch=self._session.epoch)
-        return self._unsealing(sealed, _known(erased))
+        return self._unsealing(sealed, known(erased))
 
     @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
     def seal_file(self, source: StrPath, out: StrPath, *, id_field: str, clear: Sequence[str] = ()) -> SealedFile:
@@ -184,7 +185,7 @@ class Subjects:
             ValueError: The name of the file has another ending, ``out`` is ``source`` or lies in the vault, or a clear column is the id's.
             OSError: A file cannot be read or written.
         """
-        done = seal_file(self._session, source, out, _form(source, id_field=id_field, clear=clear))
+        done = seal_file(self._session, source, out, form_of(source, id_field=id_field, clear=clear))
         note(vault=self._session.id.hex(), epoch=self._session.epoch, records=done.records, people=done.people)
         return done
 
@@ -215,7 +216,7 @@ class Subjects:
             ValueError: The name of the file has another ending, ``out`` is ``source`` or lies in the vault, or ``erased`` is another word.
             OSError: A file cannot be read or written.
         """
-        done = unseal_file(self._session, source, out, _form(source, id_field=id_field), _known(erased))
+        done = unseal_file(self._session, source, out, form_of(source, id_field=id_field), known(erased))
         note(vault=self._session.id.hex(), epoch=self._session.epoch, records=done.records, erased=done.erased)
         return done
 
@@ -292,6 +293,34 @@ class Subjects:
             state = self._session.current()
             note(vault=self._session.id.hex(), epoch=state.epoch, people=len(people))
             return tuple(self._places(state.people.tags(people)))
+
+    @implements(
+        evidences=["5.1", "13.1"], limits="It looks through the files given and no others, by the slots that records name; plaintext it does not see."
+    )
+    def find_records(self, subjects: Iterable[str], files: Iterable[StrPath]) -> tuple[tuple[FoundRecords, ...], ...]:
+        """Find people's records in sealed files; nothing is decrypted.
+
+        Args:
+            subjects: Their ids.
+            files: Sealed files.
+
+        Returns:
+            For each person, in order, the files with records of theirs, and which records.
+
+        Raises:
+            CredentialError: A file was sealed in another vault.
+            FormatError: A file is no sealed file.
+            StoreError: Some have no slot: never had, or were erased. The message gives their numbers.
+            TamperedError: The log was changed.
+            ValueError: An id is none, or the name of a file has another ending.
+            OSError: A file cannot be read.
+        """
+        people = list(checked(subjects))
+        with self._session.guard:
+            state = self._session.current()
+            note(vault=self._session.id.hex(), epoch=state.epoch, people=len(people))
+            places = [Place(entry.slot, entry.generation) for entry in self._places(state.people.tags(people))]
+        return find_records(self._session.id, places, [(path, form_of(path, id_field=None)) for path in files])
 
     def owner(self, sealed: bytes) -> ErasedSlot:
         """Tell under which slot a record was sealed, as it says; nothing is decrypted or authenticated.
@@ -409,21 +438,3 @@ class Subjects:
             with state.tree.key(place.slot) as key, key.view() as slot, new_room() as room, room.view() as view:
                 derive(slot, LEAF_KEY, view)
                 return bytes(view)
-
-
-def _known(erased: Erased) -> Erased:
-    if erased not in {"skip", "mark", "refuse"}:
-        raise ValueError(f"erased= is skip, mark or refuse, not {erased!r}")
-    return erased
-
-
-def _form(path: StrPath, *, id_field: str | None, clear: Sequence[str] = ()) -> Form:
-    """Choose how a file is read by the ending of its name."""
-    ending = Path(path).suffix.lower()
-    if ending == ".parquet":
-        return Columns(id_field, clear)
-    if ending not in {".jsonl", ".ndjson"}:
-        raise ValueError(f"{Path(path).name}: a file of records is named .jsonl, .ndjson or .parquet")
-    if clear:
-        raise ValueError("clear= is about columns of Parquet; a line of JSONL is sealed whole")
-    return Lines(id_field)

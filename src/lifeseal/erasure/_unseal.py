@@ -3,15 +3,18 @@
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lifeseal._io import make_folder, read_through, remove, replacing
-from lifeseal.erasure._asset import SealedAsset
+from lifeseal._io import Behind, make_folder, read_through, remove, replacing
 from lifeseal.erasure._index import signature_of
 
-_PIECE = 1 << 23
+if TYPE_CHECKING:
+    from lifeseal.erasure._asset import SealedAsset
+
+_PIECE = 1 << 20
 
 
-def write_plaintext(asset: SealedAsset, out: Path) -> int:
+def write_plaintext(asset: "SealedAsset", out: Path) -> int:
     """Decrypt every file of an asset.
 
     Args:
@@ -55,7 +58,7 @@ def write_plaintext(asset: SealedAsset, out: Path) -> int:
     return done
 
 
-def _write_lone(asset: SealedAsset, name: str, out: Path) -> int:
+def _write_lone(asset: "SealedAsset", name: str, out: Path) -> int:
     if asset.signature is None:
         return _write(asset, name, out)
     beside = out.with_name(signature_of(out.name))
@@ -68,6 +71,9 @@ def _write_lone(asset: SealedAsset, name: str, out: Path) -> int:
         raise
 
 
-def _write(asset: SealedAsset, name: str, path: Path) -> int:
-    with asset.open(name) as reader, replacing(path, mode=0o600, overwrite=False) as output:
-        return read_through(reader, f"{asset.where}: {name!r}", memoryview(bytearray(_PIECE)), output.write)
+def _write(asset: "SealedAsset", name: str, path: Path) -> int:
+    with asset.open(name) as reader, replacing(path, mode=0o600, overwrite=False) as output, Behind() as behind:
+        one, two = (memoryview(bytearray(min(_PIECE, reader.size + 1))) for _ in range(2))
+        done = read_through(reader, f"{asset.where}: {name!r}", one, lambda piece: behind.do(output.write, piece), spare=two)
+        behind.wait()
+        return done

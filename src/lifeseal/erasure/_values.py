@@ -47,6 +47,25 @@ class HolderRecord:
 
 
 @attrs.frozen(kw_only=True)
+class KeyCopy:
+    """A copy of an asset's data key that was given to somebody, and can never be called back.
+
+    Attributes:
+        recipient: Hexadecimal SHA-256 of the recipient's public key in PEM form.
+        algorithm: How it was encrypted for the recipient.
+        epoch: Change that noted it in the vault.
+        time: UTC, RFC 3339; this machine's clock, which can be wrong.
+        sha256: Hexadecimal SHA-256 of the encrypted key; the sidecar holds the same.
+    """
+
+    recipient: str
+    algorithm: str
+    epoch: int
+    time: str
+    sha256: str
+
+
+@attrs.frozen(kw_only=True)
 class AssetInfo:
     """One asset, as the vault knows it.
 
@@ -62,6 +81,7 @@ class AssetInfo:
         assurance: How far an erasure of it can be relied on, as the weakest of the holders says that the vault has had since it was sealed;
             empty for an erased one.
         hold: Why it may not be erased; empty if it may.
+        copies: Copies of its key that were given away; none for an erased one, whose `Erasure` tells.
     """
 
     name: str
@@ -74,6 +94,7 @@ class AssetInfo:
     born_encrypted: bool
     assurance: str
     hold: str = ""
+    copies: tuple[KeyCopy, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -103,6 +124,7 @@ class Erasure:
             logs (``log-…``), unreadable without their keys; ``objects`` alone where the containers could not be listed.
         pending: Key versions that the root holder will destroy, but has not yet, and earlier holders that still have a root: until then the
             erasure is not final.
+        copies: Copies of the destroyed keys that were given away before, and live on with their recipients.
         pseudonyms: For people, in the order given: what may stand for each in a document (see `Subjects.pseudonym`).
         holders: Every holder that has had a root since the first of them was sealed; the one in force comes last.
         assurance: How far the erasure can be relied on, as the weakest of these says.
@@ -120,6 +142,7 @@ class Erasure:
     irreversible_since: str
     not_removed: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    copies: tuple[KeyCopy, ...] = ()
     pseudonyms: tuple[str, ...] = ()
 
 

@@ -13,6 +13,7 @@ from lifeseal.erasure._change import after_commit, found_vault, load
 from lifeseal.erasure._check import check_vault
 from lifeseal.erasure._compact import compact
 from lifeseal.erasure._erase import erase
+from lifeseal.erasure._hand_over import HandOvers
 from lifeseal.erasure._holders import RootHolder
 from lifeseal.erasure._holds import Holds
 from lifeseal.erasure._layout import DESCRIPTION, ID_SIZE, LOCK, OBJECTS, describe, log_name
@@ -143,6 +144,11 @@ class Vault:
     def trials(self) -> Trials:
         """Attempts to open what was erased."""
         return Trials(self._session)
+
+    @property
+    def hand_overs(self) -> HandOvers:
+        """Copies of assets' data keys that are given to others."""
+        return HandOvers(self._session)
 
     @property
     def subjects(self) -> Subjects:

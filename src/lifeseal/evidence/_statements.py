@@ -147,7 +147,7 @@ def attest_erasure(erasure: "Erasure", *, subjects: Iterable[Subject], signer: S
     gone = tuple(subjects)
     if len(gone) != len(erasure.slots):
         raise ValueError(f"subjects= must name what lay under each of the {len(erasure.slots)} destroyed keys, not {len(gone)}")
-    about = {"vault": erasure.vault, "epoch_before": erasure.epoch_before, "epoch_after": erasure.epoch_after, "time": erasure.time}
+    about = {name: getattr(erasure, name) for name in ("vault", "epoch_before", "epoch_after", "time", "assurance", "irreversible_since")}
     word = "LIFESEAL_KEY_DESTRUCTION_PENDING" if erasure.pending else "LIFESEAL_KEY_DESTROYED"
     found = [(word, {**about, "slot": slot.slot, "generation": slot.generation}) for slot in erasure.slots]
     note(vault=erasure.vault, epoch=erasure.epoch_after, assets=len(gone))

@@ -11,8 +11,9 @@ with hub.pull("acme/classifier", policy=policy) as signed:
 """
 
 from lifeseal.hub._client import Kind
+from lifeseal.hub._data import PulledData, pull_data, push_data
 from lifeseal.hub._pull import pull, verify
 from lifeseal.hub._purge import Purge, purge
 from lifeseal.hub._push import Push, push
 
-__all__ = ["Kind", "Purge", "Push", "pull", "purge", "push", "verify"]
+__all__ = ["Kind", "PulledData", "Purge", "Push", "pull", "pull_data", "purge", "push", "push_data", "verify"]

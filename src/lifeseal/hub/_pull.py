@@ -77,7 +77,7 @@ def pull(
     names = signed_names(Bundle.load(signature), policy=policy, withdrawals=withdrawals, waiver=waiver, where=f"{client.where}, {SIGNATURE}")
     new = False
     if not offline:
-        _compare(client, commit, names, left_out)
+        compare(client, commit, names, left_out | {SIGNATURE})
         new = client.fetch_all(names, commit)
     opened = open_model(
         client.snapshot(commit),
@@ -163,10 +163,10 @@ def verify(
     )
 
 
-def _compare(client: Client, commit: str, names: tuple[str, ...], ignore: frozenset[str]) -> None:
+def compare(client: Client, commit: str, names: tuple[str, ...], ignore: frozenset[str]) -> None:
     """Refuse a commit whose names are not those that were signed, before anything is fetched."""
     there = set(client.names(commit))
-    free = ignore | {SIGNATURE, ".gitattributes"}
+    free = ignore | {".gitattributes"}
     extra = tuple(sorted(name for name in there - set(names) if name not in free))
     missing = tuple(sorted(set(names) - there))
     if extra or missing:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pushing: signed, and with nothing beside what was signed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import attrs
 
@@ -91,19 +92,45 @@ def push(
     bundle = sign(folder, signer=signer, hash=hash, shard_size=shard_size, ignore=left_out, progress=progress)
     names = listed_names(bundle, where=f"{place}/{SIGNATURE}")
     client = Client(repo, kind=kind, endpoint=endpoint, token=token)
+    contents: dict[str, Path | bytes] = {name: place / name for name in (*names, SIGNATURE)}
+    try:
+        done = commit(client, contents, branch=branch, keep=left_out, message=message, private=private)
+    except StoreError as error:
+        error.add_note("the signature lies in the folder")
+        raise
+    note(commit=done.commit, files=len(names))
+    return attrs.evolve(done, files=names)
+
+
+def commit(client: Client, contents: Mapping[str, Path | bytes], *, branch: str, keep: frozenset[str], message: str | None, private: bool) -> Push:
+    """Make a repository hold these files and no others, in one commit.
+
+    Args:
+        client: The repository; made if it is not there.
+        contents: By name.
+        branch: Where the commit goes.
+        keep: Names that are left as they are.
+        message: Of the commit.
+        private: Whether a new repository is private.
+
+    Returns:
+        What was done; ``files`` are all names.
+
+    Raises:
+        StoreError: The Hub does not answer, refuses, or the branch moved meanwhile; nothing was committed.
+    """
     hub, api = client.hub, client.api
     try:
         with client.quietly(), client.errors():
-            api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
+            api.create_repo(client.repo, repo_type=client.kind, private=private, exist_ok=True)
             head = client.resolve(branch)
-            stays = left_out | {".gitattributes", *names, SIGNATURE}
+            stays = keep | {".gitattributes", *contents}
             removed = tuple(sorted(name for name in client.names(head) if name not in stays))
-            operations = [hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=place / name) for name in (*names, SIGNATURE)]
+            operations = [hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in contents.items()]
             operations += [hub.CommitOperationDelete(path_in_repo=name) for name in removed]
             text = message or "Signed with lifeseal"
-            commit = api.create_commit(repo, operations, commit_message=text, repo_type=kind, revision=branch, parent_commit=head).oid
+            made = api.create_commit(client.repo, operations, commit_message=text, repo_type=client.kind, revision=branch, parent_commit=head).oid
     except StoreError as error:
-        error.add_note("nothing was committed; the signature lies in the folder")
+        error.add_note("nothing was committed")
         raise
-    note(commit=commit, files=len(names))
-    return Push(repo=repo, commit=str(commit), files=names, removed=removed)
+    return Push(repo=client.repo, commit=str(made), files=tuple(contents), removed=removed)

@@ -10,9 +10,10 @@ with signing.open_model("model/", policy=policy) as signed:
 ```
 """
 
+from lifeseal.loading._cache_key import KeyringKey
 from lifeseal.loading._into import LoadReport, load_into
 from lifeseal.loading._pinned import Mode, pinned
 from lifeseal.loading._stat_cache import StatCheckedModel, stat_checked
 from lifeseal.loading._tensors import load_tensors
 
-__all__ = ["LoadReport", "Mode", "StatCheckedModel", "load_into", "load_tensors", "pinned", "stat_checked"]
+__all__ = ["KeyringKey", "LoadReport", "Mode", "StatCheckedModel", "load_into", "load_tensors", "pinned", "stat_checked"]

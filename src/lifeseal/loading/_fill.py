@@ -5,12 +5,13 @@ import collections
 import contextlib
 import itertools
 import queue
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
-from lifeseal._io import Hasher, ProgressCallback, Reader, Report, available_cores, in_threads, new_hasher
+from lifeseal._io import DiskSource, Hasher, ProgressCallback, Reader, Report, Source, available_cores, in_threads, new_hasher
 from lifeseal.errors import DigestMismatchError
 from lifeseal.signing import FileEntry, SignedModel, unchecked
 
@@ -113,6 +114,7 @@ def fill(
     threads = min(available_cores(), MAX_THREADS)
     few = len([unit for unit in units if unit.stop - unit.start > _WIDE_PIECE]) < threads
     pace = _Pace(
+        turn=threading.Lock() if _takes_turns(unchecked(signed)) else contextlib.nullcontext(),
         piece=_WIDE_PIECE if few else _PIECE,
         ahead=_AHEAD if few and threads > 1 and total > _SMALL else 0,
         width=max(1, threads // max(1, len(units))) if few and signed.hash == "blake3" else 1,
@@ -135,12 +137,22 @@ def fill(
 
 @attrs.frozen(kw_only=True)
 class _Pace:
-    """How the work is cut: bytes of a read, reads ahead of the hash, threads of one hash, and scratch memory."""
+    """How the work is cut: whose turn it is to read, bytes of a read, reads ahead of the hash, threads of one hash, and scratch memory."""
 
+    turn: "contextlib.AbstractContextManager[object]"
     piece: int
     ahead: int
     width: int
     scratch: "queue.SimpleQueue[memoryview]"
+
+
+def _takes_turns(source: Source) -> bool:
+    """Tell whether one read at a time is faster: whoever decrypts holds Python's lock, and two would only wait for one another."""
+    if isinstance(source, DiskSource):
+        return False
+    from lifeseal.erasure import SealedAsset
+
+    return isinstance(source, SealedAsset)
 
 
 def _units(part: Part, shard_size: int | None) -> Iterator[_Unit]:
@@ -257,7 +269,7 @@ def _reads(reader: Reader, pieces: Iterator[_Piece], pace: _Pace) -> Generator[t
         only = pace.scratch.get()
         try:
             for piece in pieces:
-                yield piece, _read(reader, piece, only)
+                yield piece, _read_in_turn(pace, reader, piece, only)
         finally:
             pace.scratch.put(only)
         return
@@ -276,7 +288,12 @@ def _reads(reader: Reader, pieces: Iterator[_Piece], pace: _Pace) -> Generator[t
 
 def _submit(reader: Reader, piece: _Piece, pace: _Pace, thread: "Executor") -> "tuple[_Piece, memoryview | None, Future[memoryview | None]]":
     buffer = pace.scratch.get() if piece.memory is None else None
-    return piece, buffer, thread.submit(_read, reader, piece, buffer)
+    return piece, buffer, thread.submit(_read_in_turn, pace, reader, piece, buffer)
+
+
+def _read_in_turn(pace: _Pace, reader: Reader, piece: _Piece, buffer: memoryview | None) -> memoryview | None:
+    with pace.turn:
+        return _read(reader, piece, buffer)
 
 
 def _read(reader: Reader, piece: _Piece, buffer: memoryview | None) -> memoryview | None:

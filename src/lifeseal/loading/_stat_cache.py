@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lifeseal._io import DiskReader, DiskSource, Reader, Record, StrPath, canonical, loads, parse_hex, read_bounded, replace
 from lifeseal.errors import TamperedError
+from lifeseal.loading._cache_key import KEY_SIZE, KeyringKey
 from lifeseal.principles import implements, note
 from lifeseal.signing import FileEntry, SignedModel, unchecked
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 STAT_CACHE_SCHEMA = "lifeseal.stat-cache/1"
 _NAME = "lifeseal-stat-cache.json"
 _STAMP = 40
-_KEY = 32
+_DIGEST = 32
 _MAX_ENTRIES = 8192
 _MAX_FILE = 4 << 20
 _QUIET = 2_000_000_000
@@ -98,14 +99,14 @@ class StatCache:
             return {}
         record = Record(loads(data, where=where, max_bytes=_MAX_FILE, what="a stat cache"), where=where)
         record.take_const("schema", STAT_CACHE_SCHEMA)
-        entries, mac = record.take_list("entries", max_items=_MAX_ENTRIES), record.take_str("mac", max_length=2 * _KEY)
+        entries, mac = record.take_list("entries", max_items=_MAX_ENTRIES), record.take_str("mac", max_length=2 * _DIGEST)
         record.done()
         if not hmac.compare_digest(mac.encode(), self._mac(entries).encode()):
             raise TamperedError(f"{where}: was changed, or made under another key; remove it to have everything hashed again")
         found = {}
         for entry in entries:
             stamp, digest = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)  # noqa: PLR2004
-            found[parse_hex(stamp, length=_STAMP, where=where)] = parse_hex(digest, length=_KEY, where=where)
+            found[parse_hex(stamp, length=_STAMP, where=where)] = parse_hex(digest, length=_DIGEST, where=where)
         return found
 
     def _mac(self, entries: object) -> str:
@@ -151,7 +152,7 @@ class StatCheckedModel:
     limits="Weaker than hashing: what writes to a file's blocks, or through a map of memory that was made before, and what sets this machine's "
     "clock, can change content behind the same stamp.",
 )
-def stat_checked(signed: SignedModel, *, state: StrPath, key: bytes) -> StatCheckedModel:
+def stat_checked(signed: SignedModel, *, state: StrPath, key: bytes | KeyringKey) -> StatCheckedModel:
     """Hash each file of a model once, and believe the file system afterwards: for large models that are loaded again and again.
 
     Signature, policy, times, withdrawals and waivers were checked by `open_model`, and are each time. What is remembered is only: a file
@@ -162,28 +163,31 @@ def stat_checked(signed: SignedModel, *, state: StrPath, key: bytes) -> StatChec
     Args:
         signed: From `lifeseal.signing.open_model`.
         state: A folder for the cache.
-        key: 32 random bytes that authenticate it, kept elsewhere: whoever has them can forge it.
+        key: 32 random bytes that authenticate it, kept elsewhere; or where the operating system's keyring has them. Whoever has them can
+            forge it.
 
     Returns:
         What `load_tensors` and `load_into` take in place of the model.
 
     Raises:
-        FormatError: What lies in ``state`` is no such cache.
-        LimitError: It is too large.
-        OSError: It cannot be read.
-        TamperedError: It was changed, or made under another key.
+        FormatError: What lies in ``state`` is no such cache, or what lies in the keyring no key.
+        LimitError: The cache is too large.
+        MissingExtraError: The key is in the keyring, and the package ``keyring`` is not installed.
+        OSError: The cache cannot be read.
+        StoreError: There is no keyring that is known to keep secrets, or it is locked.
+        TamperedError: The cache was changed, or made under another key.
         TypeError: ``signed`` is not a `SignedModel`.
         ValueError: The key is not 32 bytes long, or ``state`` lies in the model.
     """
     if not isinstance(signed, SignedModel):
         raise TypeError(f"stat_checked takes a SignedModel from signing.open_model, not {type(signed).__name__}")
-    if len(key) != _KEY:
-        raise ValueError(f"key= must be {_KEY} bytes, not {len(key)}")
+    if not isinstance(key, KeyringKey) and len(key) != KEY_SIZE:
+        raise ValueError(f"key= must be {KEY_SIZE} bytes, not {len(key)}")
     source = unchecked(signed)
     if isinstance(source, DiskSource) and source.names_of(Path(state) / _NAME):
         raise ValueError("state= must not lie in the model: the cache would be a file that nobody signed")
     note(subject=signed.subject.digest)
-    return StatCheckedModel(signed, StatCache(state, key))
+    return StatCheckedModel(signed, StatCache(state, key.fetch() if isinstance(key, KeyringKey) else key))
 
 
 def opened(model: SignedModel | StatCheckedModel, *, what: str) -> tuple[SignedModel, StatCache | None]:

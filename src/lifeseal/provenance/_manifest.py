@@ -23,6 +23,7 @@ from lifeseal.provenance._description import (
     has_more,
 )
 from lifeseal.provenance._entries import FileRecords, RecordedFile, file_from_json, file_to_json
+from lifeseal.provenance._leaves import leaves_name
 
 MANIFEST_SCHEMA = "lifeseal.dataset/1"
 RECORDS_SCHEMA = "lifeseal.dataset/2"
@@ -83,6 +84,11 @@ class Manifest:
     def records(self) -> int:
         """Records of all files whose records were hashed."""
         return sum(file.records.count for file in self.files if file.records is not None)
+
+    @property
+    def leaf_names(self) -> tuple[str, ...]:
+        """Names of the leaf files, each once."""
+        return tuple(dict.fromkeys(leaves_name(records.leaves) for _, records in self.recorded()))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ _CONSTANTS: Final = "constants.pkl"
 _TRACED: Final = "traced_inputs.pkl"
 _EXPORTED: Final = "archive_format"
 _WEIGHTS: Final = re.compile(r"(?:^|/)data/(?:weights/weight_|constants/tensor_)\d+$")
+_CONFIGURED: Final = {"keras": ("config.json", "keras-config"), "skops": ("schema.json", "skops-invalid")}
 _BY_MEMBERS: Final = {"keras": {"config.json", "metadata.json"}, "mar": {"MAR-INF/MANIFEST.json"}, "skops": {"schema.json"}}
 
 
@@ -72,7 +73,11 @@ def judge_zip(window: Window, context: Context) -> str:
         return "pt2"
     if roots:
         return "torchscript" if script else "torch"
-    return known_by_members(by_name.keys()) or ("npz" if formats == {"npy"} else "zip")
+    known = known_by_members(by_name.keys())
+    if known in _CONFIGURED and formats.get(_CONFIGURED[known][0], "json") != "json":
+        name, rule = _CONFIGURED[known]
+        context.say(rule, repr(name), "no JSON that could be read, and so not analysed")
+    return known or ("npz" if set(formats.values()) == {"npy"} else "zip")
 
 
 def known_by_members(names: AbstractSet[str]) -> str:
@@ -80,9 +85,9 @@ def known_by_members(names: AbstractSet[str]) -> str:
     return next((name for name, members in _BY_MEMBERS.items() if names >= members), "")
 
 
-def _judge_members(members: Iterable[Member], storages: set[str], unpacked: "_Unpacker", context: Context) -> set[str]:
-    """Judge each member by itself, and of a tensor's storage only whether it is a file of its own."""
-    formats = set()
+def _judge_members(members: Iterable[Member], storages: set[str], unpacked: "_Unpacker", context: Context) -> dict[str, str]:
+    """Judge each member by itself, and of a tensor's storage only whether it is a file of its own; returns their formats by name."""
+    formats = {}
     for member in members:
         inside = context.inside(repr(shown(member.name)))
         if member.name in storages:
@@ -92,7 +97,7 @@ def _judge_members(members: Iterable[Member], storages: set[str], unpacked: "_Un
             inside.say("mixed", "", "a tensor's storage that is a file of its own")
         content = unpacked.content(member)
         if content is not None:
-            formats.add(context.judge(content, inside))
+            formats[member.name] = context.judge(content, inside)
     return formats
 
 

@@ -2,13 +2,12 @@
 """Hashing in threads beside the copying: of what was read, and of what was written, one piece behind."""
 
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
 
-from lifeseal._io import Buffer, Hasher, HashName, new_hasher, read_through
+from lifeseal._io import Behind, Buffer, Hasher, HashName, new_hasher, read_through
 from lifeseal.serialization._source_files import SourceFile
 
-_SMALL: Final = 64 << 10
 _BUFFER: Final = 4 << 20
 
 
@@ -61,7 +60,7 @@ class Sources:
         self._pool.shutdown()
 
 
-class Written:
+class Written(Behind):
     """Hashes what is written, each piece while the next one is read.
 
     Args:
@@ -69,9 +68,8 @@ class Written:
     """
 
     def __init__(self, algorithm: HashName) -> None:
+        super().__init__()
         self._algorithm = algorithm
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lifeseal-convert")
-        self._pending: Future[object] | None = None
         self._hashers: dict[str, Hasher] = {}
 
     def take(self, name: str, piece: Buffer) -> None:
@@ -79,25 +77,9 @@ class Written:
         hasher = self._hashers.get(name)
         if hasher is None:
             hasher = self._hashers[name] = new_hasher(self._algorithm)
-        self._wait()
-        view = memoryview(piece)
-        if view.nbytes <= _SMALL:
-            hasher.update(view)
-        else:
-            self._pending = self._pool.submit(hasher.update, view)
+        self.do(hasher.update, memoryview(piece))
 
     def digests(self) -> dict[str, bytes]:
         """Return the digests by file."""
-        self._wait()
+        self.wait()
         return {name: hasher.digest() for name, hasher in self._hashers.items()}
-
-    def _wait(self) -> None:
-        if self._pending is not None:
-            self._pending.result()
-            self._pending = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()

@@ -7,6 +7,7 @@ Source: transformers ``dynamic_module_utils.py``; diffusers ``pipelines/pipeline
 ``import_from_string``; PEFT ``auto.py`` and ``tuners/lora/layer.py``; GluonTS ``core/serde``; jsonpickle ``unpickler.py``.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ _SAID: Final = re.compile(r'"(' + "|".join(map(re.escape, (*_CODE_KEYS, "_target
 _ESCAPED: Final = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 _DOTTED: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _ABSOLUTE: Final = re.compile(r"[/\\]|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://")
+_NO_BRACKETS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^][{}"]++', re.DOTALL)
+_MAX_DEPTH: Final = 256
 _PART: Final = 2
 _LIBRARIES: Final = ("diffusers", "transformers")
 _PIPELINE_MODULES: Final = re.compile(r"diffusers(\..*)?|transformers(\..*)?|stable_diffusion|onnxruntime|optimum(\..*)?|flax|[a-z0-9_]*pipelines?")
@@ -54,29 +57,40 @@ class _Pairs(dict[str, object]):
 
 def judge_json(text: str, context: Context, *, whole: bool) -> bool:
     """Judge the fields of what starts like JSON; returns whether it is JSON and was parsed."""
-    escaped = "\\u00" in text and _ESCAPED.search(text) is not None
-    if not escaped and not _INTEREST.search(text):
-        return False
-    if not whole or not context.budget.affords_json(text.encode("utf-8", "surrogatepass")):
-        _judge_loosely(text, context)
-        if '"chat_template"' in text:
-            context.say("limit", "'chat_template'", "a template in more JSON than is parsed here")
-        return False
+    interesting = ("\\u00" in text and _ESCAPED.search(text) is not None) or _INTEREST.search(text) is not None
     seen: list[_Pairs] = []
 
     def keep(pairs: list[tuple[str, object]]) -> _Pairs:
         seen.append(_Pairs(pairs))
         return seen[-1]
 
-    parsed = True
-    try:
-        json.loads(text.lstrip("\ufeff"), object_pairs_hook=keep)
-    except (ValueError, RecursionError):
+    parsed = False
+    if not whole or not context.budget.affords_json(text.encode("utf-8", "surrogatepass")):
+        if interesting and '"chat_template"' in text:
+            context.say("limit", "'chat_template'", "a template in more JSON than is parsed here")
+    elif _is_deep(text):
+        context.say("limit", "", f"JSON of more than {_MAX_DEPTH} objects and arrays within one another")
+    else:
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(text.lstrip("\ufeff"), object_pairs_hook=keep if interesting else None)
+            parsed = True
+    if interesting and not parsed:
         _judge_loosely(text, context)
-        parsed = False
     for pairs in seen:
         _judge_object(pairs, context)
     return parsed
+
+
+def _is_deep(text: str) -> bool:
+    """Tell whether more objects and arrays lie within one another than readers of JSON are sure to stand."""
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in _NO_BRACKETS.sub("", text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _MAX_DEPTH:
+            return True
+    return False
 
 
 def _judge_loosely(text: str, context: Context) -> None:

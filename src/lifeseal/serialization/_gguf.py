@@ -6,8 +6,10 @@ CVE-2025-53630, CVE-2026-33298.
 """
 
 import math
+import re
 import struct
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import attrs
@@ -29,7 +31,10 @@ _MAX_DIMENSIONS: Final = 4
 _MAX_ITEMS: Final = 1 << 31
 _ALIGNMENT: Final = 32
 _MAX_ALIGNMENT: Final = 1 << 20
-_CHUNK: Final = 1 << 18
+_CHUNK: Final = 1 << 16  # stays in a cache of the processor
+_MARGIN: Final = 1 << 12
+_SEVERAL: Final = 128
+_ORDINARY: Final = (7, 8, 6, 9, 5, 10, 11, 4, 12, 3, 13, 14, 15, 2, 16, 1, *range(17, 33))  # the frequent ones first, as they are tried in order
 # Items and bytes of one block of each type; a type that is not here was withdrawn, or is newer than this table.
 _BLOCKS: Final = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84), 11: (256, 110),
@@ -37,6 +42,13 @@ _BLOCKS: Final = {
     21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
     34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18),
 }  # fmt: skip
+
+
+@cache
+def _short_strings(is_big_endian: bool) -> re.Pattern[bytes]:  # noqa: FBT001 - the key of a cache
+    """Return what matches several strings of ordinary length, each behind its length: several times as fast as to look at each."""
+    lengths = (re.escape(length.to_bytes(8, "big" if is_big_endian else "little")) + b"." * length for length in _ORDINARY)
+    return re.compile(b"(?:" + b"|".join(lengths) + b"){%d}+" % _SEVERAL, re.DOTALL)
 
 
 @attrs.frozen(kw_only=True)
@@ -177,21 +189,25 @@ class _File:
         """Step over strings, as a tokenizer has hundreds of thousands of them."""
         self._cursor.require(8 * count)
         self._context.budget.spend(count // 8, self._context.place)
-        position, size = self._cursor.offset, self._window.size
+        start = self._cursor.offset
         length_of: Callable[[bytes, int], tuple[int]] = struct.Struct(self._order + "Q").unpack_from
-        base, buffer = position, b""
-        last = -1  # where in the buffer a whole length can no longer lie
-        inner = 0
-        for _ in range(count):
-            if inner > last:
+        several = _short_strings(self.is_big_endian).match
+        base, buffer, inner = start, b"", 0
+        while count:
+            if inner > len(buffer) - _MARGIN:
                 base, inner = base + inner, 0
                 buffer = self._window.read(base, _CHUNK)
-                last = len(buffer) - 8
-                if last < 0 or base > size:
+                if len(buffer) < 8:  # noqa: PLR2004 - a length
                     raise FormatError(f"byte {base}", "a string was expected")
-            inner += 8 + length_of(buffer, inner)[0]
-        self._cursor = Cursor(self._window, self._cursor.offset)
-        self._cursor.skip(base + inner - position)
+            block = several(buffer, inner) if count >= _SEVERAL else None
+            if block is not None:
+                inner, count = block.end(), count - _SEVERAL
+                continue
+            for _ in range(min(count, _SEVERAL)):
+                if inner > len(buffer) - 8:
+                    break
+                inner, count = inner + 8 + length_of(buffer, inner)[0], count - 1
+        self._cursor.skip(base + inner - start)
 
     def _tensor(self, names: set[str]) -> GgufTensor:
         """Read a tensor; its start counts from the first one's."""
@@ -204,8 +220,7 @@ class _File:
         count = self._number("I")
         if count > _MAX_DIMENSIONS:
             raise FormatError(where, f"a tensor of {count} dimensions, more than {_MAX_DIMENSIONS}")
-        shape = [self._number("Q") for _ in range(count)]
-        kind, offset = self._number("I"), self._number("Q")
+        *shape, kind, offset = struct.unpack(f"{self._order}{count}QIQ", self._cursor.take(8 * count + 12))
         if kind not in _BLOCKS:
             raise FormatError(where, f"a tensor of type {kind}, which is not known")
         items, size = _BLOCKS[kind]

@@ -26,38 +26,53 @@ _FIXED_TEXT, _VARIABLE = 3, 9
 _CONFIGURATIONS: Final = frozenset({"model_config", "training_config"})
 _PICKLES: Final = ("PSEUDOATOM", b"object")
 _FIRST_FURTHER: Final = 512
+_MAX_USER_BLOCK: Final = 1 << 20
 _KIND_SIZE: Final = 8
 _NOTHING: Final = 2
 _MAX_LINKS: Final = 1 << 18
 
 
-def is_hdf5(head: bytes, _: Window) -> bool:
-    """Tell whether the signature stands first."""
-    return head.startswith(SIGNATURE)
+def is_hdf5(head: bytes, window: Window) -> bool:
+    """Tell whether the signature stands first, or behind a block for the user's own that holds nothing."""
+    return head.startswith(SIGNATURE) or (len(head) >= _FIRST_FURTHER and not head.strip(b"\0") and _start_of(window) > 0)
+
+
+def _start_of(window: Window) -> int:
+    """Return where the file of HDF5 begins: at its first byte, or behind zeros; -1 if it does not."""
+    start = 0
+    while start <= _MAX_USER_BLOCK:
+        if window.read(start, len(SIGNATURE)) == SIGNATURE:
+            return -1 if window.read(0, start).strip(b"\0") else start
+        start = max(2 * start, _FIRST_FURTHER)
+    return -1
 
 
 def look_further(window: Window, context: Context) -> None:
     """Look for a file of HDF5 where its library looks too if none stands first, and judge it."""
-    start = window.size if window.read(0, len(SIGNATURE)) == SIGNATURE else _FIRST_FURTHER
+    start = window.size if _start_of(window) >= 0 else _FIRST_FURTHER
     while start < window.size:
         if window.read(start, len(SIGNATURE)) == SIGNATURE:
             context.say("mixed", f"byte {start}", "a file of HDF5 behind bytes of another format")
-            judge_hdf5(window, context, start)
+            _judge_at(window, context, start)
             return
         start *= 2
 
 
-def judge_hdf5(window: Window, context: Context, start: int = 0) -> str:
+def judge_hdf5(window: Window, context: Context) -> str:
     """Judge every object that can be reached; returns ``hdf5``."""
+    _judge_at(window, context, _start_of(window))
+    return "hdf5"
+
+
+def _judge_at(window: Window, context: Context, start: int) -> None:
     try:
         _Judge(window, context, start).judge()
     except FormatError as error:
         context.say("hdf5-invalid", error.where, error.wanted)
-    return "hdf5"
 
 
 class _Judge:
-    def __init__(self, window: Window, context: Context, start: int = 0) -> None:
+    def __init__(self, window: Window, context: Context, start: int) -> None:
         self._size = window.size
         self._context = context
         self._file = File(window, context, start)
@@ -219,7 +234,8 @@ class _Judge:
         if (label, text) == _PICKLES:
             inside.say("hdf5-pickle", "", "a dataset of pickles, which PyTables loads")
         if label in _CONFIGURATIONS or text.lstrip()[:1] in {b"{", b"["}:
-            self._context.judge(BytesWindow(text), inside)
+            if self._context.judge(BytesWindow(text), inside) != "json" and label in _CONFIGURATIONS:
+                inside.say("keras-config", "", "no JSON that could be read, and so not analysed")
             return
         own = Findings()
         self._context.judge(BytesWindow(text), inside.aside(own))

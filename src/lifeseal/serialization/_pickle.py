@@ -144,8 +144,7 @@ def _float_line(cursor: Cursor) -> Value:
 
 def _number_line(cursor: Cursor) -> bytes | None:
     """Return a line up to its first NUL, where C's readers of numbers stop; None for a long one."""
-    line = cursor.line(_MAX_LINE)
-    return None if line is None else line.partition(b"\0")[0]
+    return cursor.line(_MAX_LINE, until=b"\0")
 
 
 def _int_line(cursor: Cursor) -> Value:
@@ -219,6 +218,11 @@ def _text_line(cursor: Cursor) -> Value:
     return LONG_TEXT if line is None else _decoded(line, "utf-8", "strict", start)
 
 
+def _ascii_line(cursor: Cursor) -> Value:
+    line = cursor.line(_MAX_LINE, plain=True)
+    return LONG_TEXT if line is None else line.decode("ascii")
+
+
 def _two_lines(cursor: Cursor) -> Value:
     start = cursor.offset
     module, name = _text_line(cursor), _text_line(cursor)
@@ -267,7 +271,7 @@ OPCODES: Final[dict[int, Opcode]] = {
     ord("L"): Opcode("LONG", _long_line, pushes=True),
     ord("M"): Opcode("BININT2", _U2, pushes=True),
     ord("N"): Opcode("NONE", pushes=True, value=NONE),
-    ord("P"): Opcode("PERSID", _text_line),
+    ord("P"): Opcode("PERSID", _ascii_line),
     ord("Q"): Opcode("BINPERSID"),
     ord("R"): Opcode("REDUCE"),
     ord("S"): Opcode("STRING", _string_line, pushes=True),

@@ -6,7 +6,7 @@ Source: TensorFlow ``core/protobuf/saved_model.proto``, ``meta_graph.proto``, ``
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -14,9 +14,9 @@ from lifeseal.errors import FormatError
 from lifeseal.serialization._beside import leads_outside
 from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._context import Context
-from lifeseal.serialization._protobuf import Field, Wire, outline, span, unknown
+from lifeseal.serialization._protobuf import Field, Wire, outline, span, unknown, varint
 from lifeseal.serialization._rules import shown
-from lifeseal.serialization._tensorflow_operators import COMPUTE, REACH_OUT
+from lifeseal.serialization._tensorflow_operators import CHECKPOINT, COMPUTE, REACH_OUT
 from lifeseal.serialization._window import CachedWindow, PartWindow, Window
 
 _NUMBER, _BYTES = False, True
@@ -60,6 +60,11 @@ _WALKED: Final[Mapping[str, Mapping[int, str]]] = MappingProxyType(
 _NODE: Final = frozenset({1, 3, 4, 6, 7})
 _NODE_OPERATOR, _NODE_ATTRIBUTE = 2, 5
 _MAX_OPERATORS: Final = 1 << 12
+_CONSTANT: Final = "Const"
+_VALUE_TENSOR, _TENSOR_CONTENT, _TENSOR_TEXTS, _TEXT_TYPE = 8, 4, 8, 7
+_MAX_PLACE: Final = 1 << 12
+_FILES: Final = CHECKPOINT | {"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"}
+_PLACE: Final = re.compile(r"(/[^/\s]|~/|[A-Za-z]:[/\\]|\\\\|[a-z][a-z0-9+.-]*://|(\S+[/\\])?\.\.[/\\])\S+", re.ASCII)
 _STREAMS: Final = frozenset({"stdout", "stderr", "log(info)", "log(warning)", "log(error)", ""})
 
 
@@ -82,6 +87,9 @@ def judge_tensorflow(window: Window, context: Context) -> str:
         except FormatError as error:
             context.say("tf-invalid", error.where, error.wanted)
         judge_operators(walker.operators, context)
+        if not _FILES.isdisjoint(walker.operators):
+            for place in sorted(walker.places):
+                context.say("tf-reaches-out", repr(shown(place)), "a constant names a place outside the folder, in a graph with operators for files")
     return kind
 
 
@@ -90,7 +98,7 @@ def judge_operators(operators: Iterable[str], context: Context) -> None:
     for name in sorted(operators):
         if name in REACH_OUT:
             context.say("tf-reaches-out", repr(shown(name)), "an operator that reads or writes files, uses the network or calls Python")
-        elif name not in COMPUTE:
+        elif name not in COMPUTE and name not in CHECKPOINT:
             context.say("tf-operator", repr(shown(name)), "an operator that is none of TensorFlow's for models; a library must bring it")
 
 
@@ -132,6 +140,7 @@ class _Walker:
 
     Attributes:
         operators: Their names.
+        places: Texts of constants that name a place outside the folder.
     """
 
     def __init__(self, window: Window, context: Context) -> None:
@@ -139,6 +148,7 @@ class _Walker:
         self._wire = Wire(CachedWindow(window), context.budget, context.place)
         self._context = context
         self.operators: set[str] = set()
+        self.places: set[str] = set()
 
     def walk(self, kind: str, start: int, stop: int) -> None:
         """Walk a message of some kind."""
@@ -161,8 +171,15 @@ class _Walker:
                 self.walk(inner, *span(field))
 
     def _node(self, start: int, stop: int) -> None:
-        operator = ""
-        attributes = []
+        operator, attributes = self._read_node(start, stop)
+        if operator == _CONSTANT and len(self.places) < _MAX_OPERATORS:
+            self.places.update(text for field in attributes for text in self._constants(field) if _PLACE.fullmatch(text))
+        elif operator == "PrintV2" and any(self._prints_elsewhere(field) for field in attributes):
+            self._context.say("tf-reaches-out", f"byte {start}", "prints to a file")
+
+    def _read_node(self, start: int, stop: int) -> tuple[str, list[Field]]:
+        """Return a node's operator and attributes."""
+        operator, attributes = "", []
         for field in self._wire.fields(start, stop):
             if field.number == _NODE_OPERATOR:
                 operator = self._wire.text(field)
@@ -175,8 +192,7 @@ class _Walker:
                 attributes.append(field)
             elif field.number not in _NODE:
                 raise unknown(field, "node")
-        if operator == "PrintV2" and any(self._prints_elsewhere(field) for field in attributes):
-            self._context.say("tf-reaches-out", f"byte {start}", "prints to a file")
+        return operator, attributes
 
     def _prints_elsewhere(self, entry: Field) -> bool:
         """Tell whether an attribute of a node that prints names anything but the usual streams."""
@@ -187,3 +203,17 @@ class _Walker:
             else:
                 values += [self._wire.text(inner) for inner in self._wire.fields(*span(field)) if inner.number == 2 and inner.is_bytes]  # noqa: PLR2004
         return key == "output_stream" and any(value not in _STREAMS for value in values)
+
+    def _constants(self, entry: Field) -> Iterator[str]:
+        """Yield the text of an attribute that is a tensor of one text, in either way in which one is written."""
+        for value in self._wire.fields(*span(entry)):
+            for tensor in self._wire.fields(*span(value)) if value.number == 2 else ():  # noqa: PLR2004
+                if tensor.number != _VALUE_TENSOR:
+                    continue
+                fields = list(self._wire.fields(*span(tensor)))
+                found = [field for field in fields if field.is_bytes and field.number in {_TENSOR_CONTENT, _TENSOR_TEXTS}]
+                is_text = any(field.number == 1 and field.value == _TEXT_TYPE for field in fields)
+                if is_text and len(found) == 1 and 0 < found[0].stop - found[0].start <= _MAX_PLACE:
+                    data = self._wire.window.read(found[0].start, found[0].stop - found[0].start)
+                    skipped = varint(data, 0, found[0].start)[1] if found[0].number == _TENSOR_CONTENT else 0
+                    yield data[skipped:].decode("utf-8", "backslashreplace")

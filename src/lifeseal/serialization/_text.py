@@ -20,6 +20,8 @@ _PIECE: Final = 4 << 20
 _OVERLAP: Final = 1 << 14
 _MARKS: Final = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _CONTROL: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
+_FIRST: Final = 64  # where a text has no control characters: in a message of Protocol Buffers tags and lengths stand there
+_MOST_CONTROL: Final = 1000
 _HIGH: Final = bytes(range(128, 256))
 _JSON: Final = re.compile(r"\ufeff?\s*(?:\{\s*[\"}]|\[\s*[\[\]{\"\d.tfn-])")
 _MOST_HIGH: Final = 10  # one letter in so many is beyond ASCII in a text of an older encoding
@@ -45,6 +47,8 @@ def _decodes(window: Window, encoding: str) -> bool:
         for piece in chunks(window):
             if (b"\0" in piece) if encoding == "utf-8" else ("\0" in decoder.decode(piece)):
                 return False
+            if done == 0 and encoding == "utf-8" and (_controls(piece[:_FIRST]) or _controls(piece) * _MOST_CONTROL > len(piece)):
+                return False
             if encoding == "utf-8":
                 decoder.decode(piece)
             done += len(piece)
@@ -56,10 +60,15 @@ def _decodes(window: Window, encoding: str) -> bool:
     return True
 
 
+def _controls(piece: bytes) -> int:
+    """Count the control characters that are none of ordinary text's."""
+    return len(piece) - len(piece.translate(None, _CONTROL))
+
+
 def _is_latin(window: Window) -> bool:
     high = 0
     for piece in chunks(window):
-        if len(piece.translate(None, _CONTROL)) < len(piece):
+        if _controls(piece):
             return False
         high += len(piece) - len(piece.translate(None, _HIGH))
     return high * _MOST_HIGH <= window.size
@@ -72,7 +81,9 @@ def judge_text(window: Window, encoding: str, context: Context) -> str:
     for number, text in enumerate(_pieces(window, encoding)):
         if number == 0 and _JSON.match(text):
             found = "json"
-        if found != "json" or not judge_json(text, context, whole=whole):
+        parsed = found == "json" and judge_json(text, context, whole=whole)
+        if not parsed:
+            found = "text" if whole else found
             judge_template(text, context)
             if judge_source(text, context, whole=whole):
                 found = "python"

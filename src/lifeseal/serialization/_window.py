@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bounded views of a file's bytes, and a cursor that reads through them in order."""
 
+import errno
 import hashlib
+import os
 import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from lifeseal._io import Reader
+from lifeseal._io import DiskReader, Reader
 from lifeseal.errors import FormatError
 
 _CHUNK = 1 << 18
@@ -41,6 +43,15 @@ class FileWindow:
         if self._kept is None:
             self._kept = self._read(0, self.size)
         return self._kept[start : start + count]
+
+    def after_hole(self, start: int) -> int:
+        """Return the offset at or behind ``start`` up to which the file system knows that there are only zeros."""
+        if self.size <= _SMALL or not isinstance(self._reader, DiskReader):
+            return start
+        try:
+            return min(self.size, os.lseek(self._reader.fileno(), start, os.SEEK_DATA))
+        except OSError as error:
+            return self.size if error.errno == errno.ENXIO else start  # only a hole follows, or the file system does not tell
 
     def _read(self, start: int, count: int) -> bytes:
         wanted = max(0, min(count, self.size - start))
@@ -222,26 +233,37 @@ class Cursor:
         if count > self.left:
             raise FormatError(f"byte {self.offset}", f"{count} more bytes were expected, but only {self.left} are there")
 
-    def line(self, limit: int) -> bytes | None:
+    def line(self, limit: int, *, until: bytes = b"", plain: bool = False) -> bytes | None:
         """Return the bytes before the next line feed and step over it; None for a line of more than ``limit`` bytes.
 
         Where the file ends without a line feed, the last byte is dropped, as the reader written in Python does.
+
+        Args:
+            limit: Bytes that are kept.
+            until: A byte before which what is kept ends; the line is stepped over all the same.
+            plain: Refuse a line that is not of ASCII, before its end is looked for.
         """
         kept = b""
-        fits = True
+        fits, ended = True, False
         while True:
             end = self.buffer.find(b"\n", self.next)
-            piece = self.buffer[self.next : end if end >= 0 else len(self.buffer)]
-            fits = fits and len(kept) + len(piece) <= limit
-            if fits:
-                kept += piece
+            stop = end if end >= 0 else len(self.buffer)
+            if plain and not self.buffer[self.next : stop].isascii():
+                raise FormatError(f"byte {self.offset}", "a line of ASCII was expected")
+            if fits and not ended:
+                piece, found, _ = self.buffer[self.next : stop].partition(until) if until else (self.buffer[self.next : stop], b"", b"")
+                ended = found != b""
+                fits = len(kept) + len(piece) <= limit
+                kept += piece if fits else b""
                 self.cost += len(piece) >> 5
             if end >= 0:
                 self.next = end + 1
                 return kept if fits else None
-            self.next = len(self.buffer)
+            self.next = stop
+            if self.left and (ended or not fits) and isinstance(self.window, FileWindow):
+                self.skip(self.window.after_hole(self.offset) - self.offset)
             if self.left == 0:
-                return kept[:-1] if fits else None
+                return (kept if ended else kept[:-1]) if fits else None
             self.fill(1)
 
     def fill(self, count: int) -> None:
