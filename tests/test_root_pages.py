@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import softhsm
+from support import softhsm, swtpm
 
 HOW_TO = Path(__file__).parent.parent / "docs" / "how-to"
 _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -39,3 +39,10 @@ def test_pkcs11(tmp_path):
     out = run("root-pkcs11.md", tmp_path)
     assert "Best effort: a PKCS#11 token" in out
     assert out.count("Secret Key Object") == 1
+
+
+@pytest.mark.skipif(not swtpm.is_there(), reason=swtpm.NO_SWTPM)
+def test_tpm(tmp_path):
+    out = run("root-tpm.md", tmp_path)
+    assert "Best effort: a TPM of which nobody declared that it is hardware" in out
+    assert "authwrite|writeall|authread|written" in out

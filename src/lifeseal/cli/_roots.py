@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
+from lifeseal.cli._cell_roots import tpm_root
 from lifeseal.cli._named_root import Named
 from lifeseal.cli._options import PATH, refuse_half_unicode
 from lifeseal.cli._service_roots import pkcs11_root
@@ -57,6 +58,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "file": Kind(form="file:PATH", build=_file),
         "passphrase": Kind(form="passphrase:", build=_passphrase, secret=True),
+        "tpm": Kind(form="tpm:INDEX", build=tpm_root, secret=True),
         "pkcs11": Kind(form="pkcs11:token=LABEL?module-path=LIBRARY", build=pkcs11_root, secret=True),
     }
 )

@@ -25,6 +25,7 @@ from lifeseal.erasure._receive import receive
 from lifeseal.erasure._recipient import Recipient, RecipientAlgorithm, RecipientKey, generate_recipient_key
 from lifeseal.erasure._sidecar import HandOver, open_hand_over
 from lifeseal.erasure._subjects import Subjects
+from lifeseal.erasure._tpm_root import TpmRoot
 from lifeseal.erasure._trials import Sample, SampledContainer, Trial, Trials
 from lifeseal.erasure._unlocked import allow_unlocked_memory
 from lifeseal.erasure._values import AssetInfo, Compaction, ErasedSlot, Erasure, HolderRecord, KeyCopy, Rehoming, VaultCheck, VaultInfo
@@ -60,6 +61,7 @@ __all__ = [
     "SealedFile",
     "Strength",
     "Subjects",
+    "TpmRoot",
     "Trial",
     "Trials",
     "UnsealedFile",

@@ -4,7 +4,6 @@
 import contextlib
 import datetime as dt
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -12,14 +11,9 @@ from pathlib import Path
 
 from lifeseal._io import Appender, Secret, StrPath, remove, replace
 from lifeseal.erasure._holders import HeldRoot, Strength
-from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
+from lifeseal.erasure._root_record import SIZE, pack, parse
+from lifeseal.errors import CredentialError, FormatError, StateError, StoreError
 
-_MAGIC = b"lifeseal.root/1\n"
-_VAULT = slice(16, 32)
-_EPOCH = slice(32, 40)
-_KEY = slice(40, 72)
-_CHECKSUM = slice(72, 104)
-_SIZE = 104
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -79,10 +73,10 @@ class FileRoot:
                 raise CredentialError(f"{where}: other users may open the root file; make it yours alone: chmod 600 {where}")
             if found.st_nlink > 1:
                 raise StateError(f"{where}: the root file has a second name (a hard link), under which an old root would survive; remove that name")
-            with Secret(_SIZE) as content, content.view() as view:
-                if found.st_size != _SIZE or os.preadv(fd, [view], 0) != _SIZE:
-                    raise FormatError(where, f"a root file of {_SIZE} bytes was expected")
-                return _parse(view, where=where)
+            with Secret(SIZE) as content, content.view() as view:
+                if found.st_size != SIZE or os.preadv(fd, [view], 0) != SIZE:
+                    raise FormatError(where, f"a root file of {SIZE} bytes was expected")
+                return parse(view, where=where)
         finally:
             os.close(fd)
 
@@ -100,13 +94,8 @@ class FileRoot:
         """
         if over is not None:
             self._refuse_other(new.vault, over)
-        with Secret(_SIZE) as content, content.view() as view:
-            view[:16] = _MAGIC
-            view[_VAULT] = new.vault
-            view[_EPOCH] = new.epoch.to_bytes(8, "big")
-            with new.key.view() as key:
-                view[_KEY] = key
-            view[_CHECKSUM] = _checksum(view)
+        with Secret(SIZE) as content, content.view() as view:
+            pack(new, view)
             replace(self.location, view, mode=0o600, overwrite=over is not None, wipe=True)
 
     def clear(self, vault: bytes, epoch: int) -> None:
@@ -146,17 +135,3 @@ class FileRoot:
         with self.read() as held:
             if (held.vault, held.epoch) != (vault, epoch):
                 raise StateError(f"{self.location}: holds epoch {held.epoch} of vault {held.vault.hex()}, not epoch {epoch} of {vault.hex()}")
-
-
-def _parse(view: memoryview, *, where: str) -> HeldRoot:
-    if view[:16] != _MAGIC:
-        raise FormatError(where, "not a root file of this version")
-    if view[_CHECKSUM] != _checksum(view):
-        raise TamperedError(f"{where}: the root file is damaged; its checksum does not fit")
-    with view[_KEY] as key:
-        return HeldRoot(vault=bytes(view[_VAULT]), epoch=int.from_bytes(view[_EPOCH], "big"), key=Secret.copy_of(key))
-
-
-def _checksum(view: memoryview) -> bytes:
-    with view[: _KEY.stop] as covered:
-        return hashlib.sha256(covered).digest()

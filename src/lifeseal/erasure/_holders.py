@@ -38,7 +38,7 @@ class Strength(enum.IntEnum):
     """How sure it is that a root is gone once its holder destroyed it; in order, so that of several holders the weakest can be told."""
 
     NONE = 0
-    """Not at all: for tests."""
+    """Not sure at all, as in tests."""
     BEST_EFFORT = 1
     """Copies may exist that nobody can list, as of a file."""
     OPERATED = 2

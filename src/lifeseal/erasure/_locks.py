@@ -53,9 +53,24 @@ def copies_locked(folder: Path, holder: str) -> Iterator[None]:
         except FormatError:
             vault = b""  # no vault yet, or none at all, which its reader will say
         if vault:
-            taken = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
-            try:
-                taken.bind(b"\0lifeseal-" + hashlib.sha256(holder.encode() + b"\0" + vault).hexdigest().encode())
-            except OSError:
-                raise LockedError(f"{folder}: a copy of this vault on this host is being written to") from None
+            stack.enter_context(name_locked(holder.encode() + b"\0" + vault, f"{folder}: a copy of this vault on this host is being written to"))
+        yield
+
+
+@contextlib.contextmanager
+def name_locked(name: bytes, refusal: str) -> Iterator[None]:
+    """Take a name on this host for a block, in the abstract namespace of Unix sockets.
+
+    Args:
+        name: Of any length.
+        refusal: What to say where it is taken.
+
+    Raises:
+        LockedError: It is.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taken:
+        try:
+            taken.bind(b"\0lifeseal-" + hashlib.sha256(name).hexdigest().encode())
+        except OSError:
+            raise LockedError(refusal) from None
         yield
