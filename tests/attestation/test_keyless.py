@@ -372,6 +372,32 @@ def test_no_changed_byte_of_a_timestamp_raises_anything_but_a_refusal(deployment
             continue
 
 
+def _with_many_certificates(data):
+    cms, x509_ = require("asn1crypto.cms", extra="testing"), require("asn1crypto.x509", extra="testing")
+    more = [cms.CertificateChoices("certificate", x509_.Certificate.load(testing.Issued.root(f"{n}").der)) for n in range(17)]
+    data["certificates"] = cms.CertificateSet([*data["certificates"], *more])
+
+
+def _with_another_hash_named(data):
+    cms = require("asn1crypto.cms", extra="testing")
+    data["digest_algorithms"] = cms.DigestAlgorithms([{"algorithm": "md5"}, {"algorithm": "sha256"}])
+
+
+@pytest.mark.parametrize("change", [_with_many_certificates, _with_another_hash_named])
+def test_a_timestamp_whose_unsigned_parts_were_changed_does_not_hide_when_it_was(deployment, change):
+    """The sigstore package believes it, and nothing could be compared with when log and authority were in use."""
+    bundle = made(deployment, 2)
+    response = require("asn1crypto.tsp", extra="testing").TimeStampResp.load(bundle.timestamps[0])
+    assert check(attrs.evolve(bundle, timestamps=(response.dump(force=True),)), deployment)
+    change(response["time_stamp_token"]["content"])
+    broken = attrs.evolve(bundle, timestamps=(response.dump(force=True),))
+    for policy in (None, retired(deployment, "certificateAuthorities", 0, dt.datetime(2021, 1, 1, tzinfo=dt.UTC))):
+        with pytest.raises(SignatureError, match="no time of it is proved; timestamp 0 was ignored"):
+            check(broken, deployment) if policy is None else policy.check((broken,), purpose=Purpose.MODEL)
+    one = made(deployment, 1)
+    assert check(attrs.evolve(one, timestamps=(*one.timestamps, broken.timestamps[0])), deployment).notes[-1].startswith("timestamp 1 was ignored")
+
+
 def test_the_earliest_believed_time_is_reported(deployment):
     then = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(minutes=4)
     early = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer, clock=lambda: then)

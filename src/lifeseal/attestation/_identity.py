@@ -89,7 +89,7 @@ class TrustedIdentity:
             fingerprint=self.fingerprint,
             key=self.fingerprint,
             name=self.identity,
-            time=min(times, default=None),
+            time=min(times),
             clause=f"identity {self.identity!r}, vouched for by {self.issuer!r}",
             notes=(*_NOTES, *ignored),
         )
@@ -196,6 +196,8 @@ def verify_with_sigstore(
     if fault:
         raise SignatureError(f"the keyless signature of this {label} does not verify: {fault}")
     times, ignored = _times(bundle, material, root)
+    if not times:  # parts of a timestamp are not signed: broken ones must not hide when this was
+        raise SignatureError(f"the keyless signature of this {label} does not verify: no time of it is proved; {'; '.join(ignored)}")
     refuse_retired(root, material, certificate, times)
     return certificate, times, ignored
 
