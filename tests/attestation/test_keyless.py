@@ -886,6 +886,23 @@ def test_only_statements_are_signed(deployment):
         SigstoreSigner(deployment.trust(), deployment.oidc.token(ME)).sign("text/plain", b"payload")
 
 
+@pytest.mark.parametrize("payload", [b"", b"{}", b"text", PAYLOAD.replace(b"Statement/v1", b"Statement/v2")])
+def test_what_is_no_statement_is_the_callers_mistake_and_nobody_is_asked(deployment, payload):
+    assert payload != PAYLOAD
+    signer = SigstoreSigner(elsewhere(deployment, caUrls="http://127.0.0.1:1"), deployment.oidc.token(ME))
+    with pytest.raises(ValueError, match="the payload is none"):
+        signer.sign("application/vnd.in-toto+json", payload)
+    with pytest.raises(StoreError):
+        signer.sign("application/vnd.in-toto+json", PAYLOAD)
+
+
+def test_a_trust_made_by_hand_out_of_anything_is_the_callers_mistake(deployment):
+    policy = TrustedIdentity(ME, deployment.oidc.url, SigstoreTrust(config=b"{}", signs=False))
+    with pytest.raises(ValueError) as caught:
+        policy.check((made(deployment),), purpose=Purpose.MODEL)
+    assert type(caught.value) is ValueError
+
+
 def elsewhere(deployment, **urls):
     """The deployment's trust, with services that answer elsewhere."""
     document = json.loads(deployment.trust_config())

@@ -2,6 +2,7 @@
 """The loopback Sigstore as other clients meet it: sigstore itself, and its TUF repository."""
 
 import hashlib
+import sys
 import urllib.error
 import urllib.request
 
@@ -15,6 +16,7 @@ from sigstore.verify.policy import Identity
 
 from lifeseal import testing
 from lifeseal.attestation import SigstoreTrust
+from lifeseal.errors import MissingExtraError
 from lifeseal.testing._log import Tree, _root
 
 
@@ -22,6 +24,15 @@ from lifeseal.testing._log import Tree, _root
 def deployment():
     with testing.sigstore() as running:
         yield running
+
+
+@pytest.mark.parametrize("service", [testing.sigstore, testing.timestamp_authority])
+def test_without_the_extra_it_says_so_before_anything_is_asked(service, monkeypatch):
+    with service() as running:
+        assert running.url
+    monkeypatch.setitem(sys.modules, "asn1crypto", None)
+    with pytest.raises(MissingExtraError, match=r"lifeseal\[testing\]"), service():
+        pass
 
 
 @pytest.mark.parametrize("rekor", [1, 2])

@@ -16,6 +16,7 @@ from lifeseal.errors import CredentialError, FormatError, LifesealError, PolicyE
 from lifeseal.principles import implements, note
 
 if TYPE_CHECKING:
+    from sigstore.dsse import Statement
     from sigstore.oidc import IdentityToken
 
 T = TypeVar("T")
@@ -149,11 +150,18 @@ class SigstoreSigner:
             CredentialError: The token has expired, or the deployment does not accept it.
             PolicyError: What the deployment answered does not verify under the trust.
             StoreError: The deployment does not answer.
-            ValueError: Another payload type.
+            ValueError: Another payload type, or no in-toto statement.
         """
+        from sigstore.dsse import Statement
+        from sigstore.errors import Error
+
         if payload_type != IN_TOTO:
             raise ValueError(f"Sigstore signs payloads of type {IN_TOTO!r} alone, not {payload_type!r}")
-        data = _within(self._timeout, lambda: self._signed(payload), "the Sigstore deployment")
+        try:
+            statement = Statement(bytes(payload))
+        except Error:
+            raise ValueError("Sigstore signs in-toto statements alone, and the payload is none") from None
+        data = _within(self._timeout, lambda: self._signed(statement), "the Sigstore deployment")
         try:
             bundle = Bundle.from_bytes(data.encode(), where="the Sigstore deployment's answer")
             material = bundle.material
@@ -167,11 +175,10 @@ class SigstoreSigner:
             note(signer=identity_fingerprint(names[0], issuers[0]))
         return bundle
 
-    def _signed(self, payload: bytes) -> str:
+    def _signed(self, statement: "Statement") -> str:
         """Run in a thread of its own: sigstore's clients wait without end."""
         from sigstore._internal.fulcio.client import ExpiredCertificate, FulcioClientError
         from sigstore._internal.rekor import RekorClientError
-        from sigstore.dsse import Statement
         from sigstore.errors import Error
         from sigstore.oidc import ExpiredIdentity
         from sigstore.sign import SigningContext
@@ -179,7 +186,7 @@ class SigstoreSigner:
         context = SigningContext.from_trust_config(self._trust.for_sigstore())
         try:
             with context.signer(self._token) as signer:
-                return signer.sign_dsse(Statement(payload)).to_json()
+                return signer.sign_dsse(statement).to_json()
         except (ExpiredIdentity, ExpiredCertificate):
             raise CredentialError("the identity token has expired; nothing was signed") from None
         except FulcioClientError as error:

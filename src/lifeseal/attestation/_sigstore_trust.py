@@ -126,7 +126,10 @@ class SigstoreTrust:
         """Give the trust to the sigstore package."""
         from sigstore.models import ClientTrustConfig
 
-        config = ClientTrustConfig.from_json(self.config.decode())
+        try:
+            config = ClientTrustConfig.from_json(self.config.decode())
+        except ValueError as error:
+            raise ValueError(first_line(error)) from None
         # A span holds its last moment (sigstore_common.proto, TimeRange); sigstore 4.5 leaves it out for timestamp authorities.
         for authority in config._inner.trusted_root.timestamp_authorities:  # noqa: SLF001 - the only way to it
             if authority.valid_for.end is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Literal, TypeAlias
 
-from lifeseal._io import encode_base64
+from lifeseal._io import encode_base64, require
 from lifeseal.attestation import SigstoreTrust
 from lifeseal.testing._fulcio import Fulcio
 from lifeseal.testing._issued import OLD, Issued
@@ -186,7 +186,11 @@ def sigstore(deployment: Sigstore | None = None) -> Iterator[Sigstore]:
 
     Yields:
         The deployment.
+
+    Raises:
+        MissingExtraError: The extra ``testing`` is not installed.
     """
+    require("asn1crypto", extra="testing")  # here, and not in a server's thread
     running = deployment or Sigstore()
     with serving(running.answer) as url:
         running.start(url)

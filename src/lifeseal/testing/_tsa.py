@@ -135,7 +135,11 @@ def timestamp_authority(tsa: Tsa | None = None) -> Iterator[Tsa]:
 
     Yields:
         The authority; trust its ``root.pem``, ask at its ``url``.
+
+    Raises:
+        MissingExtraError: The extra ``testing`` is not installed.
     """
+    require("asn1crypto", extra="testing")  # here, and not in a server's thread
     running = tsa or Tsa()
     with serving(running.answer) as url:
         running.url = url
