@@ -196,6 +196,10 @@ class SigstoreSigner:
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise StoreError(f"the Sigstore deployment cannot be used: {first_line(error)}; no signature was written") from None
         except Error as error:
+            if "signed timestamp" in str(error):  # of an authority that refuses or is silent, sigstore only warns
+                raise StoreError(
+                    "the deployment's log states no time, and none of its timestamp authorities answered; no signature was written"
+                ) from None
             raise PolicyError(f"what the Sigstore deployment answered does not verify: {first_line(error)}; no signature was written") from None
 
     def __repr__(self) -> str:
