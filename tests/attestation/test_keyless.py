@@ -482,6 +482,16 @@ def test_the_last_moment_of_a_window_belongs_to_it(deployment):
         retired(deployment, "tlogs", 0, moment - dt.timedelta(seconds=1)).check((bundle,), purpose=Purpose.MODEL)
 
 
+def test_a_log_is_judged_by_its_own_time_where_it_states_one(deployment):
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    before = testing.Tsa(root=deployment.tsa.root, signer=deployment.tsa.signer, clock=lambda: now - MINUTE)
+    began = retired(deployment, "tlogs", 0, now - MINUTE / 2, which="start")
+    info = began.check((made(deployment, start=now - 2 * MINUTE, logged=now, stamped=(before,)),), purpose=Purpose.MODEL)
+    assert info.time < now - MINUTE / 2
+    with pytest.raises(PolicyError, match=r"log .* was not in use then"):
+        began.check((made(deployment, start=now - 2 * MINUTE, logged=now - MINUTE, stamped=(before,)),), purpose=Purpose.MODEL)
+
+
 @pytest.mark.parametrize("end", ["2020-01-01T00:00:00", "9999-12-31T23:59:59.999999Z"])
 def test_a_span_that_cannot_be_compared_is_refused_when_the_trust_is_read(deployment, end):
     for name in ("certificateAuthorities", "timestampAuthorities"):
