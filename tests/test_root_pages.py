@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import softhsm, swtpm
+from support import openbao, softhsm, swtpm
 
 HOW_TO = Path(__file__).parent.parent / "docs" / "how-to"
 _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -46,3 +46,10 @@ def test_tpm(tmp_path):
     out = run("root-tpm.md", tmp_path)
     assert "Best effort: a TPM of which nobody declared that it is hardware" in out
     assert "authwrite|writeall|authread|written" in out
+
+
+@pytest.mark.skipif(openbao.program() is None, reason=openbao.NO_OPENBAO)
+def test_openbao(tmp_path):
+    out = run("root-openbao.md", tmp_path)
+    assert "As its operator declares, no copy of a key outlives it by more than 14 days." in out
+    assert out.count("lifeseal-") == 1

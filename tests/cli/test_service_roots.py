@@ -3,7 +3,7 @@
 
 import pytest
 
-from support import softhsm
+from support import openbao, softhsm
 
 MODULE = "module-path=/usr/lib/softhsm/libsofthsm2.so"
 
@@ -26,6 +26,12 @@ MODULE = "module-path=/usr/lib/softhsm/libsofthsm2.so"
         (f"pkcs11:token=a?{MODULE}&retention-days=-1", "retention-days is a number of days"),
         (f"pkcs11:token=a?{MODULE}&retention-days=99999", "retention-days is a number of days"),
         (f"pkcs11:token=a?{MODULE}", "the PIN of"),
+        ("openbao:", "is written openbao:https://HOST:8200/MOUNT"),
+        ("openbao:https://bao.example.org", "is written openbao:https://HOST:8200/MOUNT"),
+        ("openbao:bao.example.org/transit", "is written openbao:https://HOST:8200/MOUNT"),
+        ("openbao:https://token@bao.example.org/transit", "is written openbao:https://HOST:8200/MOUNT"),
+        ("openbao:https://bao.example.org/transit?token=x", "token is not known here"),
+        ("openbao:https://bao.example.org/transit", "the token of"),
     ],
 )
 def test_a_root_that_is_not_written_as_it_should_be(uri, said, cli, tmp_path):
@@ -56,3 +62,33 @@ def test_a_vault_under_a_token_from_init_to_certificate(cli, tmp_path):
     assert made.document["assurance"] in (tmp_path / "cert").read_text()
     gone = cli("vault", "unseal", "a", "--out", tmp_path / "out", *options)
     assert (gone.code, "was erased at epoch" in gone.err) == (4, True)
+
+
+@pytest.mark.skipif(openbao.program() is None, reason=openbao.NO_OPENBAO)
+def test_a_vault_under_openbao_from_init_to_certificate(cli, tmp_path):
+    (tmp_path / "plain").write_bytes(b"plain")
+    (tmp_path / "token").write_text(openbao.TOKEN + "\n")
+    (tmp_path / "wrong").write_text("wrong token\n")
+    with openbao.in_memory() as server:
+        root = f"openbao:{server.url}/{server.mount()}?retention-days=14"
+        options = ("--vault", tmp_path / "vault", "--root", root, "--root-secret-file", tmp_path / "token")
+        made = cli("vault", "init", tmp_path / "vault", *options[2:], "--json")
+        assert made.code == 0, made.err
+        assert "by more than 14 days" in made.document["assurance"]
+        assert cli("vault", "seal", tmp_path / "plain", "--name", "a", *options).code == 0
+        refused = cli("vault", "list", "--vault", tmp_path / "vault", "--root", root, "--root-secret-file", tmp_path / "wrong")
+        assert (refused.code, "this token may not" in refused.err, "wrong token" in refused.err) == (2, True, False)
+        disposed = cli(
+            *("dispose", "a", *options, "--trigger", "decommission", "--custodian", "Data", "--unsigned", "--out", tmp_path / "cert", "--yes"),
+        )
+        assert disposed.code == 0, disposed.err
+        assert made.document["assurance"] in (tmp_path / "cert").read_text()
+        gone = cli("vault", "unseal", "a", "--out", tmp_path / "out", *options)
+        assert (gone.code, "was erased at epoch" in gone.err) == (4, True)
+    assert cli("vault", "list", *options).code == 3
+
+
+def test_openbao_in_the_clear_is_for_loopback_alone(cli, tmp_path):
+    (tmp_path / "token").write_text("t\n")
+    answer = cli("vault", "init", tmp_path / "vault", "--root", "openbao:http://bao.example.org/transit", "--root-secret-file", tmp_path / "token")
+    assert (answer.code, "an https address was expected" in answer.err) == (2, True)

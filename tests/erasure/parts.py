@@ -100,6 +100,36 @@ def erase_is_old_or_new(folder, holder, *, when, error):
     assert set(CALLS) <= set(seen)
 
 
+def erase_with_lost_requests(folder, proxy, interrupted, holder, *, way, numbers, lasting=False):
+    """Erase an asset, seal it again and erase it again; each time the connection does something to another of the requests."""
+    vault = new_vault(folder, holder)
+    outcomes = []
+    for at in numbers:
+        with Vault.open(vault, root=interrupted) as opened:
+            proxy.plan(at, way, lasting=lasting)
+            try:
+                opened.erase(["first"])
+                acknowledged = True
+            except LifesealError:
+                acknowledged = False
+            reached = len(proxy.seen) >= at
+            proxy.plan()
+        with Vault.open(vault, root=holder) as opened:
+            found = state(opened)
+            assert found in ({"erased"} if acknowledged else {"live", "erased", "pending"})
+            outcomes.append(found)
+            if found == "pending":
+                opened.seal(folder / "plain", f"settles {at}").close()
+                assert state(opened) == "erased"
+            opened.seal(folder / "plain", f"next {at}" if found == "live" else "first").close()
+            assert state(opened) == "live"
+            assert [version.state for version in holder.versions(bytes.fromhex(opened.id))] == [KeyState.LIVE]
+        if not reached:
+            assert acknowledged
+            return outcomes
+    raise AssertionError("the act never ran through")
+
+
 def claims_another_key(vault):
     """Edit a vault's folder so that it names another key of the same kind of holder."""
     path = vault / "vault.json"

@@ -29,3 +29,28 @@ def pkcs11_root(named: Named) -> "RootHolder":
     if not module.startswith("/"):
         raise click.UsageError(f"{named.uri!r}: module-path is an absolute path")
     return Pkcs11Root(module, token=token, serial=serial, hardware=hardware, retention=retention, pin=named.secret("PIN"))
+
+
+def openbao_root(named: Named) -> "RootHolder":
+    """Build a root in a transit engine from ``openbao:`` and an address that ends in the mount: ``namespace``, ``ca``, ``retention-days``."""
+    from urllib.parse import urlsplit
+
+    from lifeseal._io import require
+    from lifeseal.erasure import OpenBaoRoot
+
+    address = urlsplit(named.place)
+    asked = Options(address.query, "&", uri=named.uri)
+    namespace, authority, retention = asked.take("namespace"), asked.take("ca"), asked.take_days("retention-days")
+    asked.done()
+    mount = address.path.strip("/")
+    if address.scheme not in {"http", "https"} or not address.hostname or not mount or address.username is not None or address.fragment:
+        raise click.UsageError(f"a root in OpenBao is written openbao:https://HOST:8200/MOUNT, not {named.uri!r}")
+    hvac = require("hvac", extra="vault")
+    token = named.secret("token").decode("utf-8", "replace")
+    client = hvac.Client(
+        url=f"{address.scheme}://{address.netloc}", token=token, namespace=namespace, verify=True if authority is None else authority, timeout=30
+    )
+    try:
+        return OpenBaoRoot(client, mount=mount, retention=retention)
+    except ValueError as error:
+        raise click.UsageError(f"{named.uri!r}: {error}") from None
