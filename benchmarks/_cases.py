@@ -235,6 +235,11 @@ def measure_tree(options: Options) -> list[Row]:
     return _in_one_process("_vault", options, lambda name: "lifeseal" not in name, "tree")
 
 
+def measure_people(options: Options) -> list[Row]:
+    """Seal, open and erase records of people, against bare AES-256-GCM with a key for each, and against two fsyncs."""
+    return _in_one_process("_people", options, lambda name: "lifeseal" not in name)
+
+
 def measure_load(options: Options) -> list[Row]:
     """Load into a PyTorch module, against an unverified load, against hashing and then loading, and against decryption alone."""
     return _in_one_process("_load", options, lambda name: "lifeseal load" not in name)
@@ -309,6 +314,7 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "seal": measure_seal,
     "range": measure_range,
     "tree": measure_tree,
+    "people": measure_people,
     "load": measure_load,
     "scan": measure_scan,
     "scanners": measure_scanners,

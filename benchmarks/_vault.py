@@ -43,7 +43,11 @@ class Way:
 def main() -> None:
     """Measure, and print one JSON document."""
     folder, mib, runs, what = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    ways = (_container_ways if what == "range" else _tree_ways)(folder, mib)
+    json.dump(take_turns((_container_ways if what == "range" else _tree_ways)(folder, mib), runs), sys.stdout)
+
+
+def take_turns(ways: Sequence[Way], runs: int) -> list[dict[str, object]]:
+    """Run each way in its turn, once to warm up and then so many times; returns wall, CPU and memory of each."""
     found: list[list[tuple[float, float, int]]] = [[] for _ in ways]
     for turn in range(runs + 1):
         for way, samples in zip(ways, found, strict=True):
@@ -53,7 +57,7 @@ def main() -> None:
             wall, cpu = time.perf_counter() - started, time.process_time() - before
             if turn:
                 samples.append((wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
-    json.dump([{"case": way.case, "name": way.name, "samples": samples} for way, samples in zip(ways, found, strict=True)], sys.stdout)
+    return [{"case": way.case, "name": way.name, "samples": samples} for way, samples in zip(ways, found, strict=True)]
 
 
 def _one_core(run: Callable[[], None]) -> None:

@@ -61,6 +61,7 @@ erasure.Subjects.seal(self, subject, record) -> bytes
 erasure.Subjects.seal_many(self, records) -> Iterator
 erasure.Subjects.unseal(self, sealed) -> bytes
 erasure.Subjects.unseal_many(self, sealed, *, erased="skip") -> Iterator
+erasure.Subjects.unseal_batches(self, batches, *, erased="skip") -> Iterator
 erasure.Subjects.seal_file(self, source, out, *, id_field, clear=()) -> SealedFile
 erasure.Subjects.unseal_file(self, source, out, *, erased="skip", id_field=None) -> UnsealedFile
 erasure.Subjects.erase(self, subjects) -> Erasure

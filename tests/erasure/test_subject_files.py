@@ -126,6 +126,26 @@ def test_rows_of_the_erased_are_left_out_or_marked(vault, table, tmp_path):
     assert pq.read_table(tmp_path / "out.parquet").schema.equals(TABLE.schema)
 
 
+def test_sealed_rows_are_read_through_the_manifest_that_covers_them(vault, table, tmp_path):
+    manifest = provenance.record(table, description=ABOUT, records=Records(leaves=tmp_path / "leaves"))
+
+    def read(**options):
+        tables = list(vault.subjects.unseal_batches(provenance.checked_batches(manifest, table), **options))
+        return pa.concat_tables(tables) if tables else None
+
+    assert read().equals(TABLE)
+    vault.subjects.erase(["p0"])
+    assert read().equals(TABLE.filter(pa.array([number % 3 != 0 for number in range(20)])))
+    assert read(erased="mark")["who"].to_pylist() == [None if number % 3 == 0 else f"p{number % 3}" for number in range(20)]
+    with pytest.raises(DestroyedError, match="record 0"):
+        read(erased="refuse")
+    provenance.verify(manifest, table)
+    with pytest.raises(FormatError, match="whose rows were sealed"):
+        list(vault.subjects.unseal_batches(TABLE.to_batches()))
+    vault.subjects.erase(["p1", "p2"])
+    assert read() is None
+
+
 def test_a_table_of_many_batches_and_dictionaries_comes_back(vault, tmp_path):
     kinds = pa.array(["a", "b", None] * 3000).dictionary_encode()
     table = pa.table({"who": pa.array([number % 500 for number in range(9000)], pa.int32()), "kind": kinds})

@@ -13,7 +13,7 @@ from erasure.conftest import in_memory
 from erasure.test_adversary import Hoard, live_slots
 from erasure.trees import attack
 from lifeseal import evidence, principles
-from lifeseal.erasure import ErasedSlot, FileRoot, Vault, _people, _subjects, json_field
+from lifeseal.erasure import ErasedSlot, FileRoot, Vault, _leaf_keys, _people, json_field
 from lifeseal.errors import (
     CredentialError,
     DestroyedError,
@@ -411,7 +411,7 @@ def test_a_vault_restored_from_before_an_erasure_opens_nothing_of_it(tmp_path):
 
 def test_a_leaf_key_is_the_persons_and_goes_with_the_slot(vault, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(_subjects.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(_leaf_keys.time, "monotonic", lambda: now[0])
     keys = vault.subjects.leaf_keys(json_field("who"))
     with pytest.raises(StoreError, match="no records here"):
         keys(b'{"who": "ann"}')
@@ -441,7 +441,7 @@ def test_pages_of_people_split_and_find_everybody():
     page = _people.PeoplePage(depth=0)
     places = {bytes([number]) * 16: _people.Place(number, 1) for number in range(256)}
     for tag, place in places.items():
-        page.add(tag, place)
+        page.add(tag, place.slot, place.generation)
     page.depth = 1
     other = _people.PeoplePage(depth=1)
     page.move_upper(other)
@@ -457,7 +457,7 @@ def test_pages_of_people_split_and_find_everybody():
 
 def test_a_fingerprint_across_two_records_is_none():
     page = _people.PeoplePage(depth=0)
-    page.add(b"a" * 16, _people.Place(0x61616161, 0x61616161))
-    page.add(b"b" * 16, _people.Place(2, 1))
+    page.add(b"a" * 16, 0x61616161, 0x61616161)
+    page.add(b"b" * 16, 2, 1)
     assert page.find(b"a" * 8 + b"b" * 8) is None
     assert page.find(b"b" * 16) == _people.Place(2, 1)

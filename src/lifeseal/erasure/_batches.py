@@ -13,7 +13,7 @@ from lifeseal.erasure._people import Place
 from lifeseal.erasure._sealed import Sealed, cipher_of, head_of, new_room, refuse_large, seal_record, unseal_record
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Edit
-from lifeseal.errors import LimitError, StateError, TamperedError
+from lifeseal.errors import LimitError, StateError, StoreError, TamperedError
 
 T = TypeVar("T")
 _RECORDS = 8192
@@ -75,7 +75,7 @@ def create(session: Session, people: Iterable[str], *, since: int | None = None)
                 return 0
             refuse_erased_since(session, head.forgotten, since)
             start, stop = head.next_slot, head.next_slot + len(fresh)
-            names.add(fresh, [Place(slot, 1) for slot in range(start, stop)])
+            names.add(fresh, start)
             pages, head = names.edits(attrs.evolve(head, next_slot=stop, subjects=head.subjects + len(fresh)))
             if stop > head.next_page:
                 raise LimitError(str(session.folder), limit=head.next_page - start, seen=len(fresh), unit="slots")
@@ -93,6 +93,31 @@ def refuse_erased_since(session: Session, forgotten: int, since: int | None) -> 
             f"{session.folder}: people were erased while records were sealed, and somebody here has no slot now: take the records of the "
             "erased out, and begin anew"
         )
+
+
+def places_of(session: Session, people: Sequence[str]) -> list[Place]:
+    """Find where people's keys lie. Call it within the session's guard.
+
+    Args:
+        session: Of the vault.
+        people: Their ids.
+
+    Returns:
+        For each, in order, the place.
+
+    Raises:
+        StoreError: Some have no slot; the message gives their numbers, never their ids.
+    """
+    names = session.current().people
+    found = names.find(names.tags(people))
+    unknown = [number for number, place in enumerate(found) if place is None]
+    if unknown:
+        which = ", ".join(map(str, unknown[:10])) + (", …" if len(unknown) > 10 else "")  # noqa: PLR2004
+        raise StoreError(
+            f"{session.folder}: {len(unknown)} of {len(people)} people have no records here (counted from 0: {which}): "
+            "they never had, or were erased; nothing was changed"
+        )
+    return [place for place in found if place is not None]
 
 
 def locate(session: Session, people: Sequence[str], since: int) -> tuple[State, list[Place]]:

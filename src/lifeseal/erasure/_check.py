@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checking a whole vault: its form without a key, everything with one."""
 
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
 from lifeseal._io import DiskSource, Progress, ProgressCallback, StrPath, read_through
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._change import State
-from lifeseal.erasure._layout import log_epochs, object_ids, object_name, owner_of, read_description
+from lifeseal.erasure._layout import KEY_SIZE, log_epochs, object_ids, object_name, owner_of, read_description
 from lifeseal.erasure._log import LogReader
 from lifeseal.erasure._map import DIRECTORY, Kind
+from lifeseal.erasure._nodes import ENTRY, get_slot
 from lifeseal.erasure._nodes import State as SlotState
 from lifeseal.erasure._range import CHUNK, HEADER
 from lifeseal.erasure._records import Asset
+from lifeseal.erasure._tree import Tree
 from lifeseal.erasure._values import VaultCheck
 from lifeseal.errors import StoreError, TamperedError
 from lifeseal.principles import implements, note
@@ -66,17 +69,16 @@ def check_vault(state: State, hand_out: Callable[[Asset], SealedAsset], *, progr
     """Check everything; see `lifeseal.erasure.Vault.verify`."""
     folder, tree = state.folder, state.tree
     batches = sum(1 for _ in tree.log.batches())
-    slots = {number: slot for number, slot in tree.slots() if slot.state in {SlotState.LIVE, SlotState.PAGE}}
-    live = {(number, slot.generation) for number, slot in slots.items() if slot.state is SlotState.LIVE}
-    if len(live) != tree.head.live + tree.head.subjects or DIRECTORY not in slots:
+    live, pages = _in_use(tree)
+    if len(live) != tree.head.live + tree.head.subjects or DIRECTORY not in pages:
         raise TamperedError(f"{tree.log.where}: the root node counts otherwise than its slots")
-    for number, slot in slots.items():
-        if slot.state is SlotState.PAGE:
-            tree.page(number)
+    for number in pages:
+        tree.page(number)
     assets = [Asset.from_mapped(found, where=str(folder)) for found in state.names.records() if found.kind is Kind.ASSET]
-    people = [(place.slot, place.generation) for place in state.people.places()] if tree.head.people else []
     known = {(asset.slot, asset.generation) for asset in assets}
-    if len(people) != tree.head.subjects or known.union(people) != live:
+    people = array("Q", (place.slot << 32 | place.generation for place in state.people.places()) if tree.head.people else ())
+    named = array("Q", (slot << 32 | generation for slot, generation in known)) + people
+    if len(people) != tree.head.subjects or sorted(named) != live:
         raise TamperedError(f"{tree.log.where}: the map names other slots than the tree holds")
     total = sum(asset.size for asset in assets)
     containers = size = 0
@@ -92,4 +94,22 @@ def check_vault(state: State, hand_out: Callable[[Asset], SealedAsset], *, progr
             containers += len(names) + 1
     stray = [file_id for file_id in object_ids(folder) if owner_of(file_id) not in known]
     note(containers=containers, stray=len(stray))
-    return VaultCheck(vault=state.roots.vault.hex(), epoch=tree.epoch, batches=batches, slots=len(slots), containers=containers, size=size)
+    return VaultCheck(
+        vault=state.roots.vault.hex(), epoch=tree.epoch, batches=batches, slots=len(live) + len(pages), containers=containers, size=size
+    )
+
+
+def _in_use(tree: Tree) -> tuple[list[int], set[int]]:
+    """Walk the tree: every live slot, joined with its generation, in order; and the slots of pages."""
+    live: array[int] = array("Q")
+    pages = set()
+    for first, node in tree.leaves():
+        for number, state in enumerate(bytes(node[KEY_SIZE::ENTRY])):
+            if state == SlotState.LIVE:
+                at = number * ENTRY + KEY_SIZE + 1
+                live.append((first + number) << 32 | int.from_bytes(node[at : at + 4], "big"))
+            elif state == SlotState.PAGE:
+                pages.add(first + number)
+            elif state:
+                get_slot(node[number * ENTRY : (number + 1) * ENTRY], where=tree.log.where)  # refuses a state that is none
+    return live.tolist(), pages

@@ -2,7 +2,8 @@
 """Parquet: the columns of each row that are not to stay clear, sealed into one cell under the key of the row's person."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import attrs
 
@@ -14,6 +15,7 @@ from lifeseal.errors import FormatError, TamperedError
 
 _KEY = SEALED.encode()
 _MAX_TEXT = 16 << 20
+People: TypeAlias = Callable[[Arrow, str, int], Iterator[str]]
 
 
 @attrs.frozen
@@ -42,11 +44,50 @@ class _Layout:
         """Names of the columns that stay clear."""
         return [name for name in self.schema.names if name not in self.sealed]
 
+    def opened(self, *, mark: bool) -> Arrow:
+        """Schema of the file with its rows opened; where the erased are marked, any column may hold nulls."""
+        fields = [self.schema.field(name) for name in self.schema.names]
+        return arrow().schema([field.with_nullable(mark or field.nullable) for field in fields], metadata=self.schema.metadata)
+
     @property
     def written(self) -> Arrow:
         """Schema of the sealed file."""
         pa = arrow()
         return pa.schema([pa.field(SEALED, pa.binary(), nullable=False), *map(self.schema.field, self.clear)], metadata={_KEY: self.to_bytes()})
+
+
+def open_batch(batch: Arrow, work: Work, *, mark: bool, people: People | None = None) -> Arrow:
+    """Open the rows of one batch of a sealed file.
+
+    Args:
+        batch: With the file's schema.
+        work: Counts the rows.
+        mark: Keep rows of the erased, with nulls in the sealed columns.
+        people: Tells whom rows name, to see that each stands under that person's key.
+
+    Returns:
+        A table, or None where no row is left.
+
+    Raises:
+        FormatError: The batch was not sealed.
+        LifesealError: As `Work.unseal` and `Work.check` raise.
+    """
+    pa, layout = arrow(), _read_layout(batch.schema, work.where)
+    cells, first = batch.column(SEALED).to_pylist(), work.records + work.erased
+    opened = work.unseal(cells, context=hashlib.sha256(layout.to_bytes()).digest())
+    nothing = pa.RecordBatch.from_arrays([pa.nulls(1, kind) for kind in layout.rows.types], names=list(layout.sealed))
+    rows = [nothing if isinstance(one, Gone) else _row(one, layout.rows, work.where) for one in opened]
+    if people is not None:
+        named = [
+            None if isinstance(one, Gone) else next(people(row, work.where, first + n)) for n, (one, row) in enumerate(zip(opened, rows, strict=True))
+        ]
+        work.check(cells, named)
+    kept = [number for number, one in enumerate(opened) if mark or not isinstance(one, Gone)]
+    if not kept:
+        return None
+    sealed, clear = pa.Table.from_batches([rows[number] for number in kept]).combine_chunks(), batch.take(pa.array(kept))
+    columns = [sealed.column(name) if name in layout.sealed else clear.column(name) for name in layout.schema.names]
+    return pa.Table.from_arrays(columns, schema=layout.opened(mark=mark))
 
 
 class Columns:
@@ -88,26 +129,14 @@ class Columns:
 
     def unseal(self, reader: Reader, output: Output, work: Work, *, mark: bool) -> None:
         """Write the table with its rows opened."""
-        pa = arrow()
         with open_table("parquet", reader, work.where) as table:
             layout = _read_layout(table.schema, work.where)
-            context = hashlib.sha256(layout.to_bytes()).digest()
-            fields = [layout.schema.field(name) for name in layout.schema.names]
-            schema = pa.schema([field.with_nullable(mark or field.nullable) for field in fields], metadata=layout.schema.metadata)
-            nothing = pa.RecordBatch.from_arrays([pa.nulls(1, kind) for kind in layout.rows.types], names=list(layout.sealed))
-            with _writer(output, schema, layout.schema.names) as writer:
+            schema = layout.opened(mark=mark)
+            with _writer(output, schema, schema.names) as writer:
                 for batch in table.batches():
-                    cells = batch.column(SEALED).to_pylist()
-                    opened = work.unseal(cells, context=context)
-                    rows = [nothing if isinstance(one, Gone) else _row(one, layout.rows, work.where) for one in opened]
-                    if self._field:
-                        self._check(cells, opened, rows, work)
-                    kept = [number for number, one in enumerate(opened) if mark or not isinstance(one, Gone)]
-                    if kept:
-                        sealed = pa.Table.from_batches([rows[number] for number in kept]).combine_chunks()
-                        clear = batch.take(pa.array(kept))
-                        columns = [sealed.column(name) if name in layout.sealed else clear.column(name) for name in schema.names]
-                        writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+                    opened = open_batch(batch, work, mark=mark, people=self._people if self._field else None)
+                    if opened is not None:
+                        writer.write_table(opened)
 
     def sealed(self, reader: Reader, where: str) -> Iterator[bytes]:
         """Walk the sealed cells."""
@@ -115,13 +144,6 @@ class Columns:
             _read_layout(table.schema, where)
             for batch in table.batches(names=[SEALED]):
                 yield from batch.column(SEALED).to_pylist()
-
-    def _check(self, cells: list[bytes], opened: list[bytes | Gone], rows: list[Arrow], work: Work) -> None:
-        """See that each row stands under the key of the person it names."""
-        first, people = work.records + work.erased - len(cells), []
-        for number, (one, row) in enumerate(zip(opened, rows, strict=True)):
-            people.append(None if isinstance(one, Gone) else next(self._people(row, work.where, first + number)))
-        work.check(cells, people)
 
     def _people(self, batch: Arrow, where: str, first: int) -> Iterator[str]:
         from lifeseal.erasure._files import person

@@ -55,12 +55,12 @@ class PeopleMap:
                 found[number] = page.find(tags[number])
         return found
 
-    def add(self, tags: Sequence[bytes], places: Sequence[Place]) -> None:
-        """Stage people who are not there yet."""
+    def add(self, tags: Sequence[bytes], first: int) -> None:
+        """Stage people who are not there yet, in slots that were never used, from ``first`` on."""
         for slot, numbers in self._by_page(tags):
             page = self._pages.page(slot)
             for number in numbers:
-                page.add(tags[number], places[number])
+                page.add(tags[number], first + number, 1)
             self._pages.stage(slot, page)
 
     def discard(self, tags: Sequence[bytes]) -> None:
@@ -105,9 +105,9 @@ class PeoplePage:
         at = self._at(tag)
         return None if at < 0 else self._place(at)
 
-    def add(self, tag: bytes, place: Place) -> None:
+    def add(self, tag: bytes, slot: int, generation: int) -> None:
         """Put a person in who is not there yet."""
-        self.data += tag + place.slot.to_bytes(4, "big") + place.generation.to_bytes(4, "big")
+        self.data += tag + slot.to_bytes(4, "big") + generation.to_bytes(4, "big")
 
     def discard(self, tag: bytes) -> None:
         """Take a person out."""

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records of single people, each under a key of that person's own, so that one person can be forgotten."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
-from lifeseal._io import StrPath
-from lifeseal.erasure._batches import create, in_batches, seal_batch
+from lifeseal._io import Arrow, StrPath
+from lifeseal.erasure._batches import create, in_batches, places_of, seal_batch
+from lifeseal.erasure._columns import open_batch
 from lifeseal.erasure._erase import destroy
 from lifeseal.erasure._files import SealedFile, UnsealedFile, seal_file, unseal_file
 from lifeseal.erasure._find import FoundRecords, find_records
 from lifeseal.erasure._forms import form_of, known
+from lifeseal.erasure._leaf_keys import leaf_keys
 from lifeseal.erasure._nodes import Head
-from lifeseal.erasure._people import Place
-from lifeseal.erasure._sealed import LEAF_KEY, Sealed, bare, derive, new_room
+from lifeseal.erasure._sealed import Sealed, bare
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Edit
 from lifeseal.erasure._values import ErasedSlot, Erasure
@@ -22,9 +22,7 @@ from lifeseal.erasure._work import Erased, Work, checked, gone
 from lifeseal.errors import LimitError, StoreError
 from lifeseal.principles import implements, note, refused
 
-MAX_KEY_AGE = 10.0
 _MAX_ERASED = 50_000
-_MAX_KEYS = 1 << 16
 _PLAIN = "What was read in plaintext, and whoever copied a key while the person's slot lived, is not reached by an erasure."
 
 
@@ -45,7 +43,7 @@ class Subjects:
         `seal` and `seal_many` do so by themselves, a batch at a time. Each change writes the map's pages anew, so give all at once.
 
         Args:
-            subjects: Their ids: 1 to 1024 characters, compared exactly.
+            subjects: Their ids: 1 to 1024 characters, compared exactly. Some 200 bytes of memory are used for each; give a million at most.
 
         Returns:
             How many are new.
@@ -156,6 +154,23 @@ class Subjects:
         note(vault=self._session.id.hex(), epoch=self._session.epoch)
         return self._unsealing(sealed, known(erased))
 
+    @implements(evidences=["5.4.2"], limits=_PLAIN + " Only a manifest shows that a row was dropped, or replaced by one of an erased person.")
+    def unseal_batches(self, batches: Iterable[Arrow], *, erased: Erased = "skip") -> Iterator[Arrow]:
+        """Decrypt record batches of a sealed Parquet file, as `lifeseal.provenance.checked_batches` hands them out.
+
+        Args:
+            batches: Record batches of pyarrow, with the file's schema and its metadata.
+            erased: What becomes of rows whose person was erased: left out (``skip``), nulls in every sealed column (``mark``), or an error.
+
+        Returns:
+            Tables of pyarrow. Iterating raises what `unseal` raises, and `FormatError` for batches that were not sealed.
+
+        Raises:
+            ValueError: ``erased`` is another word.
+        """
+        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        return self._unsealing_batches(batches, known(erased))
+
     @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
     def seal_file(self, source: StrPath, out: StrPath, *, id_field: str, clear: Sequence[str] = ()) -> SealedFile:
         """Encrypt a file of people's records, each under its person's key, into another file.
@@ -260,7 +275,7 @@ class Subjects:
         with session.writing() as state:
             names = state.people
             tags = names.tags(people)
-            doomed = self._places(tags)
+            doomed = [ErasedSlot(slot=place.slot, generation=place.generation) for place in places_of(session, people)]
             pseudonyms = tuple(names.pseudonym(person) for person in people)
 
             def stage(_: int) -> tuple[list[Edit], Head]:
@@ -292,7 +307,7 @@ class Subjects:
         with self._session.guard:
             state = self._session.current()
             note(vault=self._session.id.hex(), epoch=state.epoch, people=len(people))
-            return tuple(self._places(state.people.tags(people)))
+            return tuple(ErasedSlot(slot=place.slot, generation=place.generation) for place in places_of(self._session, people))
 
     @implements(
         evidences=["5.1", "13.1"], limits="It looks through the files given and no others, by the slots that records name; plaintext it does not see."
@@ -319,7 +334,7 @@ class Subjects:
         with self._session.guard:
             state = self._session.current()
             note(vault=self._session.id.hex(), epoch=state.epoch, people=len(people))
-            places = [Place(entry.slot, entry.generation) for entry in self._places(state.people.tags(people))]
+            places = places_of(self._session, people)
         return find_records(self._session.id, places, [(path, form_of(path, id_field=None)) for path in files])
 
     def owner(self, sealed: bytes) -> ErasedSlot:
@@ -381,20 +396,7 @@ class Subjects:
         Returns:
             A function from a record to 32 bytes. It raises `StoreError` for a person without a slot: call `create_many` before.
         """
-        known: dict[str, bytes] = {}
-        asked = -MAX_KEY_AGE
-
-        def key_of(record: bytes) -> bytes:
-            nonlocal asked
-            if time.monotonic() - asked >= MAX_KEY_AGE or len(known) >= _MAX_KEYS:
-                known.clear()
-                asked = time.monotonic()
-            (person,) = checked([subject_of(record)])
-            if person not in known:
-                known[person] = self._leaf_key(person)
-            return known[person]
-
-        return key_of
+        return leaf_keys(self._session, subject_of)
 
     def _seal(self, records: list[tuple[str, bytes]], since: int | None = None) -> list[bytes]:
         people = list(checked(person for person, _ in records))
@@ -405,6 +407,17 @@ class Subjects:
     def _sealing(self, records: Iterable[tuple[str, bytes]], since: int) -> Iterator[bytes]:
         for batch in in_batches(records, lambda pair: len(pair[1])):
             yield from self._seal(batch, since)
+
+    def _unsealing_batches(self, batches: Iterable[Arrow], erased: Erased) -> Iterator[Arrow]:
+        try:
+            work = Work.begin(self._session, f"{self._session.folder}, stream", refuse=erased == "refuse")
+            for batch in batches:
+                opened = open_batch(batch, work, mark=erased == "mark")
+                if opened is not None:
+                    yield opened
+        except Exception as error:
+            refused(Subjects.unseal_batches, error, vault=self._session.id.hex(), epoch=self._session.epoch)
+            raise
 
     def _unsealing(self, sealed: Iterable[bytes], erased: Erased) -> Iterator[bytes | None]:
         try:
@@ -418,23 +431,3 @@ class Subjects:
         except Exception as error:
             refused(Subjects.unseal_many, error, vault=self._session.id.hex(), epoch=self._session.epoch)
             raise
-
-    def _places(self, tags: list[bytes]) -> list[ErasedSlot]:
-        """Find where people are, or say who is not there."""
-        found = self._session.current().people.find(tags)
-        unknown = [number for number, place in enumerate(found) if place is None]
-        if unknown:
-            which = ", ".join(map(str, unknown[:10])) + (", …" if len(unknown) > 10 else "")  # noqa: PLR2004
-            raise StoreError(
-                f"{self._session.folder}: {len(unknown)} of {len(tags)} people have no records here (counted from 0: {which}): "
-                "they never had, or were erased; nothing was changed"
-            )
-        return [ErasedSlot(slot=place.slot, generation=place.generation) for place in found if place is not None]
-
-    def _leaf_key(self, person: str) -> bytes:
-        with self._session.guard:
-            state = self._session.current()
-            (place,) = self._places(state.people.tags([person]))
-            with state.tree.key(place.slot) as key, key.view() as slot, new_room() as room, room.view() as view:
-                derive(slot, LEAF_KEY, view)
-                return bytes(view)
