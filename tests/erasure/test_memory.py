@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
 from lifeseal.erasure import PassphraseRoot, Vault
 from lifeseal.erasure._change import load
 from lifeseal.erasure._map import Kind
 from lifeseal.erasure._records import Asset
+from lifeseal.erasure._sealed import RECORD_KEY
 
 CHILD = Path(__file__).with_name("memory_child.py")
 
@@ -101,5 +105,24 @@ def test_no_key_outlives_its_use_in_memory(desk, tmp_path):
             reach("closed")
             assert [places(child.pid, key) for key in (*roots, *data.values())] == [[]] * 5
             go_on()
+        finally:
+            child.kill()
+
+
+def test_no_key_of_a_person_is_in_memory_between_batches(desk):
+    with desk.create() as vault:
+        vault.subjects.create_many(["ann", "bob"])
+        keys = []
+        for slot in vault.subjects.slots(["ann", "bob"]):
+            with vault._session.current().tree.key(slot.slot) as key, key.view() as view:
+                keys += [bytes(view), HKDFExpand(SHA256(), 32, RECORD_KEY).derive(bytes(view))]
+    command = [sys.executable, CHILD.with_name("memory_people.py"), desk.folder, desk.root.location]
+    with subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            for point in ("in a stream", "open", "closed"):
+                assert child.stdout.readline() == f"{point}\n"
+                assert [places(child.pid, key) for key in keys] == [[]] * 4
+                child.stdin.write("\n")
+                child.stdin.flush()
         finally:
             child.kill()

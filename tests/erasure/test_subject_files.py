@@ -279,6 +279,7 @@ def test_names_that_do_not_fit_are_refused(vault, lines, tmp_path):
     for source, out, message in (
         (tmp_path / "in.csv", tmp_path / "out.csv", "named .jsonl, .ndjson or .parquet"),
         (lines, lines, "another name than the file that is read"),
+        (lines, tmp_path / "out.json", "is to have the ending of sealed.jsonl"),
         (lines, vault._session.folder / "out.jsonl", "lies inside the vault"),
     ):
         with pytest.raises(ValueError, match=message):

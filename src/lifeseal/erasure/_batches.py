@@ -18,6 +18,7 @@ from lifeseal.errors import LimitError, StateError, StoreError, TamperedError
 T = TypeVar("T")
 _RECORDS = 8192
 _BYTES = 16 << 20
+_TRIES = 3
 
 
 @attrs.frozen
@@ -120,21 +121,6 @@ def places_of(session: Session, people: Sequence[str]) -> list[Place]:
     return [place for place in found if place is not None]
 
 
-def locate(session: Session, people: Sequence[str], since: int) -> tuple[State, list[Place]]:
-    """Find people's slots, and give one to each who has none. Call it within the session's guard.
-
-    Returns:
-        The state in force, and the places.
-    """
-    for _ in range(2):
-        state = session.current()
-        found = state.people.find(state.people.tags(people))
-        if None not in found:
-            return state, [place for place in found if place is not None]
-        create(session, (person for person, place in zip(people, found, strict=True) if place is None), since=since)
-    raise StateError(f"{session.folder}: people were erased while they were given slots; begin anew")
-
-
 def seal_batch(session: Session, people: Sequence[str], records: Sequence[bytes], *, context: bytes = b"", since: int) -> list[bytes]:
     """Seal records.
 
@@ -154,9 +140,21 @@ def seal_batch(session: Session, people: Sequence[str], records: Sequence[bytes]
     """
     for record in records:
         refuse_large(record, where=f"{session.folder}: a record")
+    for _ in range(_TRIES):
+        with session.guard:
+            state = session.current()
+            found = state.people.find(state.people.tags(people))
+            places = [place for place in found if place is not None]
+            if len(places) == len(found):
+                return _seal_at(session, state, places, records, context)
+        # Not under the guard: a change takes the holder's lock first, and then the guard.
+        create(session, (person for person, place in zip(people, found, strict=True) if place is None), since=since)
+    raise StateError(f"{session.folder}: people were erased while they were given slots; begin anew")
+
+
+def _seal_at(session: Session, state: State, places: Sequence[Place], records: Sequence[bytes], context: bytes) -> list[bytes]:
     sealed = [b""] * len(records)
-    with session.guard, new_room() as room:
-        state, places = locate(session, people, since)
+    with new_room() as room:
         for slot, entry, numbers in _visit(state, [place.slot for place in places]):
             found = get_slot(entry, where=state.tree.log.where)
             if found.state is not SlotState.LIVE or any(places[number].generation != found.generation for number in numbers):

@@ -17,6 +17,13 @@ def known(erased: Erased) -> Erased:
     return erased
 
 
+def form_for(source: StrPath, out: StrPath, *, id_field: str | None, clear: Sequence[str] = ()) -> Form:
+    """Choose how a file is read and written; both have the same ending."""
+    if Path(source).suffix.lower() != Path(out).suffix.lower():
+        raise ValueError(f"{Path(out).name}: is to have the ending of {Path(source).name}, as it has its form")
+    return form_of(source, id_field=id_field, clear=clear)
+
+
 def form_of(path: StrPath, *, id_field: str | None, clear: Sequence[str] = ()) -> Form:
     """Choose how a file is read by the ending of its name."""
     ending = Path(path).suffix.lower()

@@ -2,8 +2,10 @@
 """One person's record, sealed: which slot it hangs on, and ciphertext; never whose it is."""
 
 import binascii
+import contextlib
 import os
 import struct
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -176,6 +178,14 @@ def refuse_large(record: bytes, *, where: str) -> None:
         raise LimitError(where, limit=MAX_PLAIN, seen=len(record))
 
 
-def new_room() -> Secret:
-    """Make locked memory for one derived key."""
-    return Secret(KEY_SIZE)
+@contextlib.contextmanager
+def new_room() -> Iterator[Secret]:
+    """Make locked memory for one derived key, for a block; afterwards no key of the block is left on the stack either."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    with Secret(KEY_SIZE) as room:
+        try:
+            yield room
+        finally:
+            # OpenSSL expands a key on the stack and leaves it there; that of a key of zeros takes its place.
+            AESGCM(bytes(KEY_SIZE)).encrypt(bytes(_NONCE), b"", None)

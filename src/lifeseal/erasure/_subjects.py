@@ -11,7 +11,7 @@ from lifeseal.erasure._columns import open_batch
 from lifeseal.erasure._erase import destroy
 from lifeseal.erasure._files import SealedFile, UnsealedFile, seal_file, unseal_file
 from lifeseal.erasure._find import FoundRecords, find_records
-from lifeseal.erasure._forms import form_of, known
+from lifeseal.erasure._forms import form_for, form_of, known
 from lifeseal.erasure._leaf_keys import leaf_keys
 from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._sealed import Sealed, bare
@@ -84,7 +84,7 @@ class Subjects:
             ValueError: The id is none.
             OSError: The disk refused.
         """
-        (sealed,) = self._seal([(subject, record)])
+        (sealed,) = self._seal([(subject, record)], self._forgotten())
         note(vault=self._session.id.hex(), epoch=self._session.epoch)
         return sealed
 
@@ -102,9 +102,7 @@ class Subjects:
             somebody is unknown since: an erased person never comes back by the end of a stream.
         """
         note(vault=self._session.id.hex(), epoch=self._session.epoch)
-        with self._session.guard:
-            since = self._session.current().tree.head.forgotten
-        return self._sealing(records, since)
+        return self._sealing(records, self._forgotten())
 
     @implements(evidences=["5.4.2"], limits=_PLAIN)
     def unseal(self, sealed: bytes) -> bytes:
@@ -197,10 +195,10 @@ class Subjects:
             StateError: The vault is closed; or people were erased meanwhile, and somebody is unknown since.
             StoreError: The root or the log is not there.
             TamperedError: The log was changed.
-            ValueError: The name of the file has another ending, ``out`` is ``source`` or lies in the vault, or a clear column is the id's.
+            ValueError: A file's name has another ending, ``out`` is ``source`` or lies in the vault, or a clear column is the id's.
             OSError: A file cannot be read or written.
         """
-        done = seal_file(self._session, source, out, form_of(source, id_field=id_field, clear=clear))
+        done = seal_file(self._session, source, out, form_for(source, out, id_field=id_field, clear=clear))
         note(vault=self._session.id.hex(), epoch=self._session.epoch, records=done.records, people=done.people)
         return done
 
@@ -228,10 +226,10 @@ class Subjects:
             StateError: The vault is closed.
             StoreError: The root or the log is not there.
             TamperedError: A record was changed, stands under another person's key, or the log was changed.
-            ValueError: The name of the file has another ending, ``out`` is ``source`` or lies in the vault, or ``erased`` is another word.
+            ValueError: A file's name has another ending, ``out`` is ``source`` or lies in the vault, or ``erased`` is another word.
             OSError: A file cannot be read or written.
         """
-        done = unseal_file(self._session, source, out, form_of(source, id_field=id_field), known(erased))
+        done = unseal_file(self._session, source, out, form_for(source, out, id_field=id_field), known(erased))
         note(vault=self._session.id.hex(), epoch=self._session.epoch, records=done.records, erased=done.erased)
         return done
 
@@ -398,11 +396,13 @@ class Subjects:
         """
         return leaf_keys(self._session, subject_of)
 
-    def _seal(self, records: list[tuple[str, bytes]], since: int | None = None) -> list[bytes]:
+    def _seal(self, records: list[tuple[str, bytes]], since: int) -> list[bytes]:
         people = list(checked(person for person, _ in records))
+        return seal_batch(self._session, people, [record for _, record in records], since=since)
+
+    def _forgotten(self) -> int:
         with self._session.guard:
-            before = self._session.current().tree.head.forgotten if since is None else since
-            return seal_batch(self._session, people, [record for _, record in records], since=before)
+            return self._session.current().tree.head.forgotten
 
     def _sealing(self, records: Iterable[tuple[str, bytes]], since: int) -> Iterator[bytes]:
         for batch in in_batches(records, lambda pair: len(pair[1])):
