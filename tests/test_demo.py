@@ -88,6 +88,10 @@ def test_an_assessors_questions_are_answered_from_its_log_alone(folder, tmp_path
         "completed at epoch",
     ):
         assert words in answers
+    assert "serialization.scan: UnsafeError" in answers
+    refusals = re.findall(r"line \d+: [\w.]+: (\w+Error) (\S*)", answers)
+    assert ("DestroyedError", "digits-model") in refusals
+    assert all(about for _, about in refusals)
     assert "NO" not in answers
     assert "shows nothing" not in answers
     loaded = re.findall(r"line (\d+): sha256:\w+: verified at line (\d+)", answers)

@@ -27,6 +27,7 @@ _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _PIECE = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,8192}+', re.DOTALL)
 _LONG = re.compile(rb'"[ \t\r\n]*+:[ \t\r\n]*+"([A-Za-z0-9+/]{65536,}+={0,2}+)"')
 TAKEN_OUT = "(taken out)"
+_MARKS = (b"\xef", b"\xff", b"\xfe")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _HEX = re.compile(r"[0-9a-f]*+", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -67,9 +68,11 @@ def loads(
     """
     if len(data) > max_bytes:
         raise LimitError(where, limit=max_bytes, seen=len(data))
-    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+    if data[:1] in _MARKS and data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise FormatError(where, f"{what} was expected, in plain UTF-8; this starts with a byte order mark")
-    _bound_shape(data, where=where, max_depth=max_depth, max_items=max_items)
+    # In a small document with few brackets, as most are, there is no room for more.
+    if len(data) > max_items or data.count(b"[") + data.count(b"{") > max_depth:
+        _bound_shape(data, where=where, max_depth=max_depth, max_items=max_items)
 
     try:
         text = data.decode("utf-8")
@@ -350,8 +353,6 @@ def parse_hex(value: object, *, length: int, where: str) -> bytes:
 
 def _bound_shape(data: bytes, *, where: str, max_depth: int, max_items: int) -> None:
     opened = data.count(b"[") + data.count(b"{")
-    if opened <= max_depth and len(data) <= max_items:  # small, as most documents are: there is no room for more
-        return
     # Brackets and commas within strings count too: that errs on the safe side, so what passes is counted once, cheaply.
     if opened + data.count(b",") > max_items and (items := _items(data)) > max_items:
         raise LimitError(where, limit=max_items, seen=items, unit="values")

@@ -218,8 +218,9 @@ class Vault:
         """
         with self._session.guard:
             state = self._session.current()
+            note(vault=self.id, epoch=state.epoch, asset=name)
             asset = self._session.find_live(state, name)
-            note(vault=self.id, epoch=state.epoch, asset=name, slot=asset.slot, generation=asset.generation)
+            note(slot=asset.slot, generation=asset.generation)
             return self._session.hand_out(state, asset)
 
     @implements(evidences=["5.4.2"], limits="The plaintext it writes is outside the vault: erasing the asset does not reach it.")

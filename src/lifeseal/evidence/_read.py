@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading the event log: each line must follow from the line before."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Iterator
@@ -160,7 +161,7 @@ def entries(path: StrPath, *, whole: Hasher | None = None) -> Iterator[Entry]:
     ended = False
     fault: LifesealError | None = None
     with os.fdopen(open_regular(path), "rb", buffering=_BUFFER) as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_TORN + 2), b""), start=1):
+        for number, line in enumerate(iter(functools.partial(file.readline, MAX_TORN + 2), b""), start=1):
             place = f"{where}, line {number}"
             if whole is not None:
                 whole.update(memoryview(line))

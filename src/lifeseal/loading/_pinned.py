@@ -3,8 +3,6 @@
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -169,6 +167,8 @@ def _judge(signed: SignedModel, source: SealedFiles | DiskSource, entries: tuple
 
 
 def _folder(place: StrPath | None, cleanup: contextlib.ExitStack) -> Path:
+    import tempfile
+
     folder = Path(tempfile.mkdtemp(prefix="lifeseal-", dir=place))
     cleanup.callback(_remove, folder)
     return folder
@@ -180,6 +180,8 @@ def _close_to_writing(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
+    import shutil
+
     for path, _, _ in os.walk(folder):
         Path(path).chmod(0o700)
     shutil.rmtree(folder)

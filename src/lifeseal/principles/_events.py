@@ -6,9 +6,12 @@ import contextvars
 import datetime as dt
 import sys
 from collections.abc import Iterator
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import attrs
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 Fact: TypeAlias = str | int | bool | tuple[str, ...] | None
 
@@ -108,15 +111,28 @@ def announce(primitive: str, provisions: tuple[str, ...], **facts: Fact) -> None
     send(Event(time=now(), primitive=primitive, outcome="intent", error="", provisions=provisions, facts=facts))
 
 
+def heard() -> bool:
+    """Tell whether an event would reach anybody; most calls are outside any log, and then none need be made."""
+    return current_sink() is not None or _logger() is not None
+
+
 def send(event: Event) -> None:
     """Hand an event to the logger ``lifeseal.evidence`` and to the sink of this block or process."""
-    # Where nobody has imported logging, nobody has asked for its records; importing it here would cost everybody's start-up.
-    logging = sys.modules.get("logging")
-    if logging is not None and (logger := logging.getLogger(LOGGER)).isEnabledFor(logging.INFO):
+    logger = _logger()
+    if logger is not None:
         logger.info("%s %s", event.primitive, event.outcome, extra=_attributes(event))
     sink = current_sink()
     if sink is not None:
         sink.emit(event)
+
+
+def _logger() -> "Logger | None":
+    # Where nobody has imported logging, nobody has asked for its records; importing it here would cost everybody's start-up.
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return None
+    logger: Logger = logging.getLogger(LOGGER)
+    return logger if logger.isEnabledFor(logging.INFO) else None
 
 
 def _attributes(event: Event) -> dict[str, Fact]:

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 import attrs
 
 from lifeseal.principles._catalogue import find
-from lifeseal.principles._events import Event, Fact, collecting, now, send
+from lifeseal.principles._events import Event, Fact, collecting, heard, now, send
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,13 +91,16 @@ def implements(*ids: str, limits: str, evidences: Sequence[str] = ()) -> Callabl
                 try:
                     result = function(*args, **kwargs)
                 except BaseException as error:
+                    if not heard():
+                        raise
                     failed = Event(time=now(), primitive=name, outcome="fail", error=type(error).__name__, provisions=named, facts=facts)
                     try:
                         send(failed)
                     except Exception as second:  # noqa: BLE001 - the first error is the one to report; it names the second
                         error.add_note(f"and this failure could not be logged: {second}")
                     raise
-            send(Event(time=now(), primitive=name, outcome="pass", error="", provisions=named, facts=facts))
+            if heard():
+                send(Event(time=now(), primitive=name, outcome="pass", error="", provisions=named, facts=facts))
             return result
 
         primitive = Primitive(name=name, tags=tags, limits=limits)

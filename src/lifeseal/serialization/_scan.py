@@ -57,6 +57,7 @@ def scan(path: StrPath, *, allow: Iterable[str] = (), digest: bool = False) -> S
     name = target.name
     if not target.is_dir():
         target = Path(os.path.realpath(target, strict=True))
+    note(path=os.fspath(path))
     with DiskSource(target) as source:
         if source.is_folder:
             files = _among_others(source, sorted(source.entries()), allowed, digest=digest)
