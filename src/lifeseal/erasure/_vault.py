@@ -217,8 +217,7 @@ class Vault:
             OSError: A file cannot be read.
         """
         with self._session.guard:
-            state = self._session.current()
-            note(vault=self.id, epoch=state.epoch, asset=name)
+            note(vault=self.id, epoch=(state := self._session.current()).epoch, asset=name)
             asset = self._session.find_live(state, name)
             note(slot=asset.slot, generation=asset.generation)
             return self._session.hand_out(state, asset)
