@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sigstore.verify import Verifier
-from tests.support.forged import changed, flipped, forged
+from tests.support.forged import changed, flipped, forged, stamp
 
 from lifeseal import signing, testing
 from lifeseal._io import encode_base64, require
@@ -344,7 +344,7 @@ def test_a_certificate_that_has_ended_counts_by_a_timestamp_where_the_log_has_no
     assert abs(check(made(deployment, 2, start=then - MINUTE, stamped=(early,)), deployment).time - then) < MINUTE
     refused(made(deployment, 2, start=then - MINUTE), deployment, SignatureError, "certificate")
     refused(made(deployment, 2, stamped=()), deployment, FormatError, "inclusion promise or signed timestamp")
-    refused(made(deployment, 2, stamped=(testing.Tsa(),)), deployment, SignatureError, "not enough sources of verified time")
+    refused(made(deployment, 2, stamped=(testing.Tsa(),)), deployment, PolicyError, "is of a timestamp authority of 'CN=loopback TSA root', which")
     foreign = made(deployment, 2)
     refused(attrs.evolve(foreign, timestamps=made(deployment, 2).timestamps), deployment, SignatureError, "verified time")
 
@@ -765,6 +765,36 @@ def test_a_trust_without_the_log_is_too_old(deployment):
     with pytest.raises(PolicyError, match="older than the signature, or of another deployment"):
         TrustedIdentity(ME, deployment.oidc.url, old).check((bundle,), purpose=Purpose.MODEL)
     assert TrustedIdentity(ME, deployment.oidc.url, old).check((made(deployment, 1),), purpose=Purpose.MODEL)
+
+
+def test_a_trust_without_the_timestamp_authority_is_too_old_where_the_log_states_no_time(deployment):
+    one, two = made(deployment, 1), made(deployment, 2)
+    document = json.loads(deployment.trusted_root())
+
+    def policy(*authorities):
+        document["timestampAuthorities"] = list(authorities)
+        return TrustedIdentity(ME, deployment.oidc.url, SigstoreTrust.from_bytes(json.dumps(document).encode()))
+
+    listed = document["timestampAuthorities"][0]
+    another = json.loads(testing.Sigstore().trusted_root())["timestampAuthorities"][0]
+    assert policy(another, listed).check((two,), purpose=Purpose.MODEL)
+    with pytest.raises(PolicyError, match=r"of a timestamp authority of .*older than the signature, or of another deployment"):
+        policy(another).check((two,), purpose=Purpose.MODEL)
+    assert policy(another).check((one,), purpose=Purpose.MODEL)
+    for bundle in (one, two):  # what cannot be judged at all is no reason to go on, says sigstore
+        with pytest.raises(PolicyError, match="of a timestamp authority of"):
+            policy().check((bundle,), purpose=Purpose.MODEL)
+    assert policy().check((made(deployment, 1, stamped=()),), purpose=Purpose.MODEL)
+    strange = attrs.evolve(one, timestamps=(stamp(testing.Tsa(), one.envelope.signature),))
+    assert check(strange, deployment)
+    refused(changed(strange, promise=flipped(one.material.entry.promise)), deployment, SignatureError, "invalid inclusion promise")
+
+
+def test_a_trust_that_cannot_be_read_is_refused_with_the_place(deployment):
+    document = json.loads(deployment.trust_config())
+    document["trustedRoot"]["tlogs"][1]["publicKey"]["validFor"]["start"] = "yesterday"
+    with pytest.raises(FormatError, match="'trustedRoot', 'tlogs', 1, 'publicKey', 'validFor', 'start': "):
+        SigstoreTrust.from_bytes(json.dumps(document).encode())
 
 
 def test_trust_is_read_from_a_file(deployment, tmp_path):

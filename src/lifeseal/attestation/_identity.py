@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trusting whoever an identity provider vouched for: signatures of Sigstore, checked without a network."""
 
+import contextlib
 import copy
 import datetime as dt
 import hashlib
@@ -15,7 +16,7 @@ from lifeseal.attestation._log_entry import SigstoreMaterial
 from lifeseal.attestation._paths import load_der
 from lifeseal.attestation._policy import Purpose, SignerInfo, first_accepted
 from lifeseal.attestation._sigstore_trust import SigstoreTrust, first_line, refuse_other_trust
-from lifeseal.attestation._timestamps import attested_times
+from lifeseal.attestation._timestamps import Token, attested_times
 from lifeseal.attestation._windows import in_use, known_logs, refuse_retired
 from lifeseal.errors import FormatError, PolicyError, SignatureError
 
@@ -184,7 +185,7 @@ def verify_with_sigstore(
     try:
         kind, payload = Verifier(trusted_root=_of_its_log(root, material)).verify_dsse(inner, _Anyone())
     except broken as error:
-        unknown = _unknown_to(root, material, certificate)
+        unknown = _unknown_to(root, material, certificate) or _unknown_authority(root, bundle, material)
         if unknown:
             raise PolicyError(
                 f"this {label} is of {unknown}, which the trust given does not know: it is older than the signature, or of another deployment"
@@ -229,6 +230,23 @@ def _unknown_to(root: "TrustedRoot", material: SigstoreMaterial, certificate: "x
     logs = {log.log_id.key_id for log in inner.ctlogs}
     seen = [sct.log_id for extension in certificate.extensions if isinstance(extension.value, Scts) for sct in extension.value]
     return next((f"certificate log {log.hex()[:16]}" for log in seen if log not in logs), "")
+
+
+def _unknown_authority(root: "TrustedRoot", bundle: Bundle, material: SigstoreMaterial) -> str:
+    """Name who attested the time, where the trust lists none of them and needs one: the log states no time, or the trust lists nobody."""
+    from cryptography.x509 import load_der_x509_certificate as load
+
+    listed = root._inner.timestamp_authorities  # noqa: SLF001 - sigstore shows only parts of it
+    certificates = [load(certificate.raw_bytes) for authority in listed for certificate in authority.cert_chain.certificates]
+    known = {(certificate.issuer, certificate.serial_number) for certificate in certificates}
+    signers: list[tuple[x509.Name, int]] = []
+    if not (material.entry.promise and known):
+        for der in bundle.timestamps:
+            with contextlib.suppress(FormatError):
+                signers += Token.read(der).signers
+    if not signers or not known.isdisjoint(signers):
+        return ""
+    return f"a timestamp authority of {signers[0][0].rfc4514_string()!r}"
 
 
 def _times(bundle: Bundle, material: SigstoreMaterial, root: "TrustedRoot") -> tuple[list[dt.datetime], list[str]]:

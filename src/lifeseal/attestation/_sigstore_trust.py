@@ -171,7 +171,11 @@ def _check_logs(root: Any) -> None:  # noqa: ANN401 - of a library that shows on
 
 
 def first_line(error: Exception) -> str:
-    """Quote another library's error, bounded."""
+    """Quote another library's error, bounded; of several that pydantic lists, the first with its place."""
+    listed = getattr(error, "errors", None)
+    if callable(listed):
+        first = listed()[0]
+        return f"{', '.join(map(repr, first['loc']))}: {first['msg']}"[:200]
     return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
