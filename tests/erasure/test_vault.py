@@ -405,10 +405,10 @@ def test_the_root_of_another_vault_is_the_wrong_credential(desk, tmp_path):
 def test_the_right_vault_and_epoch_with_another_key_is_tampered(desk):
     desk.create().close()
     data = bytearray(desk.root.location.read_bytes())
-    from lifeseal.erasure import _file_root
+    from lifeseal.erasure import _root_record
 
     data[40] ^= 1
-    data[72:] = _file_root._checksum(memoryview(data))
+    data[72:] = _root_record._checksum(memoryview(data))
     desk.root.location.write_bytes(data)
     with pytest.raises(TamperedError, match="does not authenticate"):
         desk.open()
