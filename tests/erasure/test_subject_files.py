@@ -12,7 +12,7 @@ from erasure.conftest import in_memory
 from lifeseal import provenance
 from lifeseal._io import canonical, encode_base64, loads
 from lifeseal.erasure import Vault, _columns, json_field
-from lifeseal.errors import CredentialError, DestroyedError, DigestMismatchError, FormatError, StateError, TamperedError
+from lifeseal.errors import CredentialError, DestroyedError, DigestMismatchError, FormatError, LimitError, StateError, TamperedError
 from lifeseal.provenance import Description, Records
 from lifeseal.testing import MemoryCell
 
@@ -273,6 +273,27 @@ def test_a_record_of_another_vault_is_refused(vault, lines, tmp_path):
         other.subjects.create_many(["p0"])
         with pytest.raises(CredentialError, match="record 0: was sealed in vault"):
             other.subjects.unseal_file(lines, tmp_path / "out.jsonl")
+
+
+def test_a_large_record_is_sealed_and_one_of_too_many_values_is_not(vault, tmp_path):
+    large = json.dumps({"who": "ann", "text": "x" * (9 << 20)}).encode() + b"\n"
+    (tmp_path / "in.jsonl").write_bytes(large)
+    vault.subjects.seal_file(tmp_path / "in.jsonl", tmp_path / "s.jsonl", id_field="who")
+    vault.subjects.unseal_file(tmp_path / "s.jsonl", tmp_path / "out.jsonl", id_field="who")
+    assert (tmp_path / "out.jsonl").read_bytes() == large
+    (tmp_path / "in.jsonl").write_bytes(b'{"who": "ann", "n": [' + b"1," * (5 << 20) + b"1]}\n")
+    with pytest.raises(LimitError, match=r"record 0: .* values, more than the limit"):
+        vault.subjects.seal_file(tmp_path / "in.jsonl", tmp_path / "s.jsonl", id_field="who")
+
+
+def test_files_without_records_stay_so(vault, tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(b"")
+    pq.write_table(TABLE.slice(0, 0), tmp_path / "in.parquet")
+    for ending in ("jsonl", "parquet"):
+        assert vault.subjects.seal_file(tmp_path / f"in.{ending}", tmp_path / f"s.{ending}", id_field="who").records == 0
+        assert vault.subjects.unseal_file(tmp_path / f"s.{ending}", tmp_path / f"out.{ending}", id_field="who").records == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+    assert pq.read_table(tmp_path / "out.parquet").equals(TABLE.slice(0, 0))
 
 
 def test_names_that_do_not_fit_are_refused(vault, lines, tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """People's records: each under its person's key, readable until the person is erased, and never after."""
 
+import base64
 import json
 import re
 import shutil
@@ -8,6 +9,8 @@ import threading
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from erasure.conftest import in_memory
 from erasure.test_adversary import Hoard, live_slots
@@ -202,6 +205,27 @@ def test_every_bit_of_a_sealed_record_matters(vault):
         with pytest.raises((FormatError, TamperedError)):
             vault.subjects.unseal(sealed[:length])
     assert vault.subjects.unseal(sealed) == b"four"
+
+
+@pytest.fixture(scope="module")
+def kept():
+    with in_memory() as folder, Vault.create(folder / "vault", root=MemoryCell()) as made:
+        made.subjects.create_many(["ann"])
+        yield made
+
+
+@given(record=st.binary(max_size=200), person=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
+@settings(max_examples=40, deadline=None)
+def test_any_record_of_anybody_comes_back(kept, record, person):
+    assert kept.subjects.unseal(kept.subjects.seal(person, record)) == record
+
+
+@given(data=st.binary(max_size=120), head=st.sampled_from([b"", b"LSR1", b'{"lifeseal.sealed/1":"', b"{"]), end=st.sampled_from([b"", b'"}']))
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_no_sealed_record_is_an_error_of_ours(kept, data, head, end):
+    for odd in (head + data + end, head + bytes.fromhex(kept.id) + data, b'{"lifeseal.sealed/1":"' + base64.b64encode(head + data) + b'"}'):
+        with pytest.raises((FormatError, CredentialError, TamperedError, DestroyedError)):
+            kept.subjects.unseal(odd)
 
 
 def test_a_record_opens_in_its_own_place_alone(vault, tmp_path):

@@ -11,12 +11,13 @@ import attrs
 from lifeseal._io import DiskSource, Output, Raw, Reader, StrPath, canonical, lines, loads, replacing
 from lifeseal.erasure._batches import Gone, in_batches
 from lifeseal.erasure._places import refuse_overlap
-from lifeseal.erasure._sealed import to_line
+from lifeseal.erasure._sealed import MAX_PLAIN, to_line
 from lifeseal.erasure._session import Session
 from lifeseal.erasure._work import Erased, Work
-from lifeseal.errors import FormatError, LimitError
+from lifeseal.errors import FormatError
 
 ERASED = "lifeseal.erased/1"
+_MAX_VALUES = 4 << 20
 
 
 @attrs.frozen(kw_only=True)
@@ -86,7 +87,8 @@ def json_field(name: str) -> Callable[[bytes], str]:
         name: The field, at the top of the object: text, or a whole number, which counts as its decimal text.
 
     Returns:
-        The function. It raises `FormatError` for a record that is no such object; the message repeats nothing of it.
+        The function. It raises `FormatError` for a record that is no such object, and `LimitError` for one that is too large; the message
+        repeats nothing of it.
     """
     return lambda record: _person_of(record, name, where="a record")
 
@@ -142,8 +144,8 @@ class Lines:
 
 def _person_of(line: bytes, field: str, *, where: str) -> str:
     try:
-        document = loads(line, where=where, floats=True)
-    except (FormatError, LimitError):
+        document = loads(line, where=where, max_bytes=MAX_PLAIN, max_items=_MAX_VALUES, floats=True)
+    except FormatError:  # what it says may repeat a part of the record
         document = None
     if not isinstance(document, dict):
         raise FormatError(where, "an object of JSON was expected, strictly written")
