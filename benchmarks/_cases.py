@@ -225,6 +225,22 @@ def measure_seal(options: Options) -> list[Row]:
     return rows + compare(f"unseal {options.mib} MiB in 4 files", contenders, references=["cryptography, Cobblestone-256 stream"], runs=options.runs)
 
 
+def measure_open(options: Options) -> list[Row]:
+    """Decrypt into memory, against two peers; starting them is not counted."""
+    ways: dict[str, list[Sample]] = {}
+    for name in ("lifeseal", "pyrage", "aws-encryption-sdk"):
+        python = sys.executable if name == "lifeseal" else peer("python", packages=SEALING_PACKAGES)
+        command = (python, str(ROOT / "benchmarks" / "_openers.py"), name, str(options.folder), str(options.mib), str(options.runs))
+        ways[name] = _samples(command)
+    return rows_of(f"decrypt {options.mib} MiB into memory", ways, ["pyrage", "aws-encryption-sdk"])
+
+
+def _samples(command: tuple[str, ...]) -> list[Sample]:
+    quiet = {**os.environ, "DO_NOT_TRACK": "1", "PROMPTFOO_DISABLE_TELEMETRY": "1"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=quiet)
+    return [Sample(wall=wall, cpu=cpu, memory=memory) for wall, cpu, memory in json.loads(done.stdout.splitlines()[-1])]
+
+
 def measure_range(options: Options) -> list[Row]:
     """Read a container by ranges, against the bare cipher stream, and against opening chunks that are in memory."""
     return _in_one_process("_vault", options, lambda name: "lifeseal" not in name, "range")
@@ -288,7 +304,6 @@ def measure_scanners(options: Options) -> list[Row]:
         folder.mkdir()
         subprocess.run([sys.executable, "-c", _PICKLES, folder, str(count)], check=True)
     rows: list[Row] = []
-    quiet = {**os.environ, "DO_NOT_TRACK": "1", "PROMPTFOO_DISABLE_TELEMETRY": "1"}
     cases = {  # a thousand would keep modelaudit busy for minutes
         "scan a PyTorch file of 1 GiB": (large, ("lifeseal", "picklescan", "modelaudit")),
         "scan 1000 small pickles": (small, ("lifeseal", "picklescan")),
@@ -299,9 +314,7 @@ def measure_scanners(options: Options) -> list[Row]:
         for name in names:
             python = sys.executable if name == "lifeseal" else peer("python", packages=SCANNING_PACKAGES)
             command = (python, str(ROOT / "benchmarks" / "_scanners.py"), name, str(path), str(options.runs))
-            done = subprocess.run(command, check=True, capture_output=True, text=True, env=quiet)
-            samples = json.loads(done.stdout.splitlines()[-1])
-            ways[name] = [Sample(wall=wall, cpu=cpu, memory=memory) for wall, cpu, memory in samples]
+            ways[name] = _samples(command)
         rows += rows_of(case, ways, names[1:])
     return rows
 
@@ -312,6 +325,7 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "verify": measure_verify,
     "keyless": measure_keyless,
     "seal": measure_seal,
+    "open": measure_open,
     "range": measure_range,
     "tree": measure_tree,
     "people": measure_people,

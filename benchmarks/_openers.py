@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decrypting into memory, nothing written: ``python _openers.py WAY FOLDER MIB RUNS``; each way in the environment that has it."""
+
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_PIECE = 8 << 20
+
+
+def main() -> None:
+    """Print one JSON list of wall seconds, seconds of all cores, and peak memory in bytes."""
+    way, folder, mib, runs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    run = {"lifeseal": _lifeseal, "pyrage": _pyrage, "aws-encryption-sdk": _aws}[way](folder, mib)
+    samples = []
+    for turn in range(runs + 1):
+        wall, cpu = time.perf_counter(), time.process_time()
+        run()
+        if turn:
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            samples.append((time.perf_counter() - wall, time.process_time() - cpu, memory))
+    print(json.dumps(samples))
+
+
+def _lifeseal(folder: Path, mib: int) -> Callable[[], object]:
+    """Read an asset of a vault; its containers lie on the disk, and are read anew each time."""
+    from lifeseal.erasure import FileRoot, Vault
+
+    plain = folder / "plain"
+    plain.write_bytes(bytes(mib << 20))
+    with Vault.create(folder / "vault", root=FileRoot(folder / "root")) as vault:
+        vault.seal(plain, "asset").close()
+    vault = Vault.open(folder / "vault", root=FileRoot(folder / "root"))
+    buffer = memoryview(bytearray(_PIECE))
+
+    def run() -> None:
+        with vault.asset("asset") as asset, asset.open(asset.names()[0]) as reader:
+            for start in range(0, reader.size, _PIECE):
+                reader.readinto(buffer, start)
+
+    return run
+
+
+def _pyrage(_: Path, mib: int) -> Callable[[], object]:
+    pyrage = importlib.import_module("pyrage")
+    identity = pyrage.x25519.Identity.generate()
+    sealed = pyrage.encrypt(bytes(mib << 20), [identity.to_public()])
+    return lambda: pyrage.decrypt(sealed, [identity])
+
+
+def _aws(_: Path, mib: int) -> Callable[[], object]:
+    sdk = importlib.import_module("aws_encryption_sdk")
+    identifiers = importlib.import_module("aws_encryption_sdk.identifiers")
+    keys = importlib.import_module("aws_encryption_sdk.internal.crypto.wrapping_keys")
+    raw = importlib.import_module("aws_encryption_sdk.key_providers.raw")
+    wrapping = identifiers.WrappingAlgorithm.AES_256_GCM_IV12_TAG16_NO_PADDING
+
+    class Provider(raw.RawMasterKeyProvider):  # type: ignore[name-defined,misc]
+        provider_id = "bench"
+
+        def _get_raw_key(self, _: object) -> object:
+            return keys.WrappingKey(wrapping, bytes(32), identifiers.EncryptionKeyType.SYMMETRIC)
+
+    provider = Provider()
+    provider.add_master_key("k")
+    client = sdk.EncryptionSDKClient(commitment_policy=identifiers.CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT)
+    suite = identifiers.AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
+    sealed, _ = client.encrypt(source=bytes(mib << 20), key_provider=provider, algorithm=suite, frame_length=1 << 16)
+    return lambda: client.decrypt(source=sealed, key_provider=provider)
+
+
+if __name__ == "__main__":
+    main()
