@@ -5,11 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from support import openbao, softhsm, swtpm
+from support import openbao, secret_service, softhsm, swtpm
 
 HOW_TO = Path(__file__).parent.parent / "docs" / "how-to"
 _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -53,3 +54,11 @@ def test_openbao(tmp_path):
     out = run("root-openbao.md", tmp_path)
     assert "As its operator declares, no copy of a key outlives it by more than 14 days." in out
     assert out.count("lifeseal-") == 1
+
+
+@pytest.mark.skipif(not secret_service.is_there(), reason=secret_service.NO_SERVICE)
+def test_keyring():
+    with tempfile.TemporaryDirectory(prefix="keyring-", dir="/tmp") as folder:  # a socket's path is short
+        out = run("root-keyring.md", folder)
+    assert "Best effort: the root is an entry of a keyring" in out
+    assert out.count("label = ") == 1

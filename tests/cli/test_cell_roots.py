@@ -3,7 +3,7 @@
 
 import pytest
 
-from support import swtpm
+from support import secret_service, swtpm
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,51 @@ def test_a_root_that_is_not_written_as_it_should_be(uri, said, cli, tmp_path):
 def test_the_value_is_asked_on_a_terminal_only(cli, tmp_path):
     answer = cli("vault", "init", tmp_path / "vault", "--root", "tpm:0x01500016")
     assert (answer.code, "the authorisation value of the index of 'tpm:0x01500016' is asked on a terminal" in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize("uri", ["keyring:", "keyring:a%0ab\n", "keyring:" + "x" * 201])
+def test_a_keyring_root_has_a_name(uri, cli, tmp_path):
+    answer = cli("vault", "init", tmp_path / "vault", "--root", uri)
+    assert (answer.code, "a root in a keyring is written keyring:NAME" in answer.err) == (2, True)
+
+
+@pytest.mark.skipif(not secret_service.is_there(), reason=secret_service.NO_SERVICE)
+@pytest.mark.filterwarnings(secret_service.LEAKS)
+def test_a_vault_in_a_keyring_from_init_to_certificate(cli, tmp_path, tmp_path_factory, monkeypatch):
+    service = secret_service.SecretService(tmp_path_factory.mktemp("k"))
+    try:
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", service.address)
+        (tmp_path / "plain").write_bytes(b"plain")
+        options = ("--vault", tmp_path / "vault", "--root", "keyring:models")
+        none = cli("vault", "init", tmp_path / "vault", *options[2:])
+        assert (none.code, "this session has no keyring" in none.err, (tmp_path / "vault").exists()) == (3, True, False)
+        service.start()
+        made = cli("vault", "init", tmp_path / "vault", *options[2:], "--json")
+        assert made.code == 0, made.err
+        assert cli("vault", "seal", tmp_path / "plain", "--name", "a", *options).code == 0
+        disposed = cli(
+            *(
+                "dispose",
+                "a",
+                *options,
+                "--trigger",
+                "decommission",
+                "--custodian",
+                "Data",
+                "--unsigned",
+                "--out",
+                tmp_path / "cert",
+                "--yes",
+                "--json",
+            ),
+        )
+        assert disposed.code == 0, disposed.err
+        assert made.document["assurance"] in (tmp_path / "cert").read_text()
+        service.lock()
+        locked = cli("vault", "list", *options)
+        assert (locked.code, "the keyring is locked" in locked.err) == (2, True)
+    finally:
+        service.stop()
 
 
 @pytest.fixture

@@ -18,6 +18,16 @@ _INDEX = re.compile(r"0x[0-9a-fA-F]{1,8}", re.ASCII)
 _WRITES = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
+def keyring_root(named: Named) -> "RootHolder":
+    """Build a root in the operating system's keyring: ``keyring:NAME``."""
+    from lifeseal.erasure import KeyringRoot
+
+    try:
+        return KeyringRoot(named.place)
+    except ValueError as error:
+        raise click.UsageError(f"a root in a keyring is written keyring:NAME, not {named.uri!r}: {error}") from None
+
+
 def tpm_root(named: Named) -> "RootHolder":
     """Build a root in an NV index of a TPM: ``tpm:INDEX``, with ``tcti``, ``owner-auth-file``, ``hardware`` and ``writes`` behind a question mark."""
     from lifeseal.erasure import TpmRoot

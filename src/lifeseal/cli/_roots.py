@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
-from lifeseal.cli._cell_roots import tpm_root
+from lifeseal.cli._cell_roots import keyring_root, tpm_root
 from lifeseal.cli._named_root import Named
 from lifeseal.cli._options import PATH, refuse_half_unicode
 from lifeseal.cli._service_roots import openbao_root, pkcs11_root
@@ -58,6 +58,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "file": Kind(form="file:PATH", build=_file),
         "passphrase": Kind(form="passphrase:", build=_passphrase, secret=True),
+        "keyring": Kind(form="keyring:NAME", build=keyring_root),
         "tpm": Kind(form="tpm:INDEX", build=tpm_root, secret=True),
         "pkcs11": Kind(form="pkcs11:token=LABEL?module-path=LIBRARY", build=pkcs11_root, secret=True),
         "openbao": Kind(form="openbao:https://HOST:8200/MOUNT", build=openbao_root, secret=True),

@@ -19,6 +19,7 @@ from lifeseal.erasure._find import FoundRecords
 from lifeseal.erasure._hand_over import HandOvers
 from lifeseal.erasure._holders import Cell, HeldRoot, Holder, KeyState, KeyVersion, RootHolder, Strength, Wrapper
 from lifeseal.erasure._holds import Holds
+from lifeseal.erasure._keyring_root import KeyringRoot
 from lifeseal.erasure._openbao_root import OpenBaoRoot
 from lifeseal.erasure._passphrase import PassphraseRoot
 from lifeseal.erasure._pkcs11_root import Pkcs11Root
@@ -49,6 +50,7 @@ __all__ = [
     "KeyCopy",
     "KeyState",
     "KeyVersion",
+    "KeyringRoot",
     "OpenBaoRoot",
     "PassphraseRoot",
     "Pkcs11Root",
