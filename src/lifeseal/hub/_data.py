@@ -63,7 +63,8 @@ def pull_data(
 
     The revision is resolved to a commit once. Manifest and signature are fetched and checked before anything else, the names at the commit
     are compared with those the manifest has, and only these are fetched. From the Hub's cache each file is copied, and compared while it is
-    copied, so that what lies in ``out`` afterwards is what was recorded, whatever becomes of the cache.
+    copied, so that what lies in ``out`` afterwards is what was recorded, whatever becomes of the cache. The manifest is written last: a folder
+    without one is what a killed process left, and is to be removed.
 
     Args:
         repo: ``owner/name``.
