@@ -4,11 +4,11 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from lifeseal._io import StrPath
-from lifeseal.attestation import Signer, sign_statement
 from lifeseal.erasure._leftovers import free_epoch
 from lifeseal.erasure._places import refuse_overlap
 from lifeseal.erasure._recipient import Recipient
@@ -18,6 +18,9 @@ from lifeseal.erasure._sidecar import HandOver, digest_of, info_of
 from lifeseal.erasure._values import KeyCopy
 from lifeseal.errors import LimitError
 from lifeseal.principles import Fact, announce, implements, note, now
+
+if TYPE_CHECKING:
+    from lifeseal.attestation import Signer
 
 MAX_COPIES = 64
 _LIMITS = "Whoever received a key can pass it on; nothing calls it back, and erasing the asset here does not reach it."
@@ -34,7 +37,7 @@ class HandOvers:
         self._session = session
 
     @implements("13.1", limits=_LIMITS)
-    def give(self, name: str, recipient: Recipient, *, signer: Signer, out: StrPath) -> HandOver:
+    def give(self, name: str, recipient: Recipient, *, signer: "Signer", out: StrPath) -> HandOver:
         """Encrypt an asset's data key for somebody, in a sidecar signed by the giver.
 
         The vault notes the copy first, as a change of its own: so no sidecar is there that the vault does not know of. What goes wrong
@@ -63,6 +66,8 @@ class HandOvers:
             ValueError: ``out`` lies in the vault.
             OSError: The disk refused; a note says whether the copy is noted.
         """
+        from lifeseal.attestation import sign_statement  # here, as most who open a vault need none of it
+
         session = self._session
         refuse_overlap(Path(out), session.folder, session.holder)
         if os.path.lexists(out):

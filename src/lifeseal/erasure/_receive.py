@@ -3,9 +3,9 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lifeseal._io import StrPath
-from lifeseal.attestation import Policy
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._container import Place
 from lifeseal.erasure._layout import object_name
@@ -14,13 +14,16 @@ from lifeseal.erasure._sidecar import digest_of, open_hand_over
 from lifeseal.errors import CredentialError, FormatError, TamperedError
 from lifeseal.principles import implements
 
+if TYPE_CHECKING:
+    from lifeseal.attestation import Policy
+
 
 @implements(
     "13.1",
     evidences=["5.4.2"],
     limits="The key passes through ordinary memory once, where it cannot be zeroed; the giver holds it as well until the asset is erased there.",
 )
-def receive(path: StrPath, folder: StrPath, *, key: RecipientKey, policy: Policy) -> SealedAsset:
+def receive(path: StrPath, folder: StrPath, *, key: RecipientKey, policy: "Policy") -> SealedAsset:
     """Open an asset whose key was handed over.
 
     Args:

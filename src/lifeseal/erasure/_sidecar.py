@@ -4,16 +4,18 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from lifeseal._io import DiskSource, Record, StrPath, encode_base64, new_hasher, read_through
-from lifeseal.attestation import Bundle, Policy, Purpose, SignerInfo, Statement, Subject, open_statement
 from lifeseal.erasure._layout import ID_SIZE, object_name
 from lifeseal.erasure._values import KeyCopy
 from lifeseal.errors import FormatError, StoreError
 from lifeseal.principles import implements, note
+
+if TYPE_CHECKING:
+    from lifeseal.attestation import Policy, SignerInfo, Statement
 
 CONTEXT = b"lifeseal.hand-over/1"
 
@@ -45,8 +47,10 @@ class HandOver:
         """What the encrypted key is bound to, 108 bytes."""
         return info_of(self.vault, self.slot, self.generation, self.index, self.copy.epoch, self.copy.recipient)
 
-    def to_statement(self) -> Statement:
+    def to_statement(self) -> "Statement":
         """Write the in-toto statement."""
+        from lifeseal.attestation import Purpose, Statement, Subject
+
         return Statement(
             subjects=(Subject(name=object_name(self.index), sha256=self.index_sha256),),
             predicate_type=Purpose.HAND_OVER.predicate_type,
@@ -63,7 +67,7 @@ class HandOver:
         )
 
     @classmethod
-    def from_statement(cls, statement: Statement, *, where: str) -> Self:
+    def from_statement(cls, statement: "Statement", *, where: str) -> Self:
         """Read a statement's predicate strictly.
 
         Args:
@@ -95,7 +99,7 @@ class HandOver:
 
 
 @implements(evidences=["13.1"], limits="It shows who gave the key, and for whom; whether it opens anything, only the recipient can tell.")
-def open_hand_over(path: StrPath, *, policy: Policy) -> tuple[HandOver, SignerInfo]:
+def open_hand_over(path: StrPath, *, policy: "Policy") -> "tuple[HandOver, SignerInfo]":
     """Read a sidecar that somebody trusted signed; the key in it stays encrypted.
 
     Args:
@@ -111,6 +115,8 @@ def open_hand_over(path: StrPath, *, policy: Policy) -> tuple[HandOver, SignerIn
         OSError: It cannot be read.
         UntrustedError: The signature does not verify under the policy, or signs another kind of document.
     """
+    from lifeseal.attestation import Bundle, Purpose, open_statement
+
     where = os.fspath(path)
     statement, signer = open_statement(Bundle.load(path), policy=policy, purpose=Purpose.HAND_OVER, where=where)
     found = HandOver.from_statement(statement, where=where)
