@@ -11,6 +11,7 @@ with Vault.create("vault/", root=FileRoot("/safe/vault.root")) as vault:
 ```
 """
 
+from lifeseal._io import Secret
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._check import check_structure
 from lifeseal.erasure._file_root import FileRoot
@@ -63,6 +64,7 @@ __all__ = [
     "SampledContainer",
     "SealedAsset",
     "SealedFile",
+    "Secret",
     "Strength",
     "Subjects",
     "TpmRoot",
