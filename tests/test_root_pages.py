@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import openbao, secret_service, softhsm, swtpm
+from support import aws, openbao, secret_service, softhsm, swtpm
 
 HOW_TO = Path(__file__).parent.parent / "docs" / "how-to"
 _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -62,3 +62,11 @@ def test_keyring():
         out = run("root-keyring.md", folder)
     assert "Best effort: the root is an entry of a keyring" in out
     assert out.count("label = ") == 1
+
+
+def test_aws_kms(tmp_path):
+    with aws.kms() as url:
+        keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+        out = run("root-aws-kms.md", tmp_path, AWS_ENDPOINT_URL=url, **keys)
+    assert "AWS deletes the key 7 days after the erasure" in out
+    assert "PendingDeletion" in out

@@ -93,10 +93,12 @@ def test_it_keeps_the_contract(server):
     check_wrapper(lambda: OpenBaoRoot(server.client(), mount=server.mount()))
 
 
+@pytest.mark.slow
 def test_an_erasure_killed_after_any_call_is_old_or_new(tmp_path, holder):
     erase_is_old_or_new(tmp_path, holder, when="after", error=Stopped())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "first", "lasting"), [("before", 1, True), ("after", 1, False), ("twice", 2, False)])
 def test_an_erasure_of_which_a_request_or_answer_is_lost_or_comes_twice_is_old_or_new(way, first, lasting, tmp_path, proxy, make, holder):
     """Every second one: a request that never came leaves the server as the lost answer of the one before."""

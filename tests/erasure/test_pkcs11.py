@@ -91,6 +91,7 @@ def test_it_keeps_the_contract():
     check_wrapper(lambda: Pkcs11Root(softhsm.LIBRARY, token=softhsm.new_token(), pin=softhsm.PIN))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("when", "error"), [("before", LOST), ("after", LOST), ("after", Stopped())], ids=["refused", "lost", "killed"])
 def test_an_erasure_interrupted_at_any_call_is_old_or_new(when, error, tmp_path, holder):
     erase_is_old_or_new(tmp_path, holder, when=when, error=error)

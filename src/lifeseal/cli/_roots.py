@@ -13,7 +13,7 @@ import click
 from lifeseal.cli._cell_roots import keyring_root, tpm_root
 from lifeseal.cli._named_root import Named
 from lifeseal.cli._options import PATH, refuse_half_unicode
-from lifeseal.cli._service_roots import openbao_root, pkcs11_root
+from lifeseal.cli._service_roots import aws_kms_root, openbao_root, pkcs11_root
 
 if TYPE_CHECKING:
     from lifeseal.erasure import RootHolder
@@ -62,6 +62,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "tpm": Kind(form="tpm:INDEX", build=tpm_root, secret=True),
         "pkcs11": Kind(form="pkcs11:token=LABEL?module-path=LIBRARY", build=pkcs11_root, secret=True),
         "openbao": Kind(form="openbao:https://HOST:8200/MOUNT", build=openbao_root, secret=True),
+        "aws-kms": Kind(form="aws-kms:REGION", build=aws_kms_root),
     }
 )
 FORMS = " or ".join([", ".join(kind.form for kind in list(KINDS.values())[:-1]), list(KINDS.values())[-1].form])

@@ -54,3 +54,23 @@ def openbao_root(named: Named) -> "RootHolder":
         return OpenBaoRoot(client, mount=mount, retention=retention)
     except ValueError as error:
         raise click.UsageError(f"{named.uri!r}: {error}") from None
+
+
+def aws_kms_root(named: Named) -> "RootHolder":
+    """Build a root under AWS KMS from ``aws-kms:REGION``: ``prefix``, ``profile``, ``days``, ``retention-days``; AWS's tools find the credentials."""
+    from lifeseal._io import require
+    from lifeseal.erasure import AwsKmsRoot
+
+    region, _, query = named.place.partition("?")
+    asked = Options(query, "&", uri=named.uri)
+    prefix, profile, days, retention = asked.take("prefix"), asked.take("profile"), asked.take_days("days"), asked.take_days("retention-days")
+    asked.done()
+    if not region or not region.replace("-", "").isalnum():
+        raise click.UsageError(f"a root under AWS KMS is written aws-kms:REGION, not {named.uri!r}")
+    boto3, config = require("boto3", extra="aws"), require("botocore.config", extra="aws")
+    botocore = require("botocore.exceptions", extra="aws")
+    try:
+        client = boto3.Session(profile_name=profile).client("kms", region_name=region, config=config.Config(connect_timeout=10, read_timeout=30))
+        return AwsKmsRoot(client, prefix=prefix or "lifeseal", days=7 if days is None else days.days, retention=retention)
+    except (ValueError, botocore.BotoCoreError) as error:
+        raise click.UsageError(f"{named.uri!r}: {error}") from None

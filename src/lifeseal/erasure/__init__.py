@@ -13,6 +13,7 @@ with Vault.create("vault/", root=FileRoot("/safe/vault.root")) as vault:
 
 from lifeseal._io import Secret
 from lifeseal.erasure._asset import SealedAsset
+from lifeseal.erasure._aws_kms_root import AwsKmsRoot
 from lifeseal.erasure._check import check_structure
 from lifeseal.erasure._file_root import FileRoot
 from lifeseal.erasure._files import SealedFile, UnsealedFile, json_field
@@ -36,6 +37,7 @@ from lifeseal.erasure._vault import Vault
 
 __all__ = [
     "AssetInfo",
+    "AwsKmsRoot",
     "Cell",
     "Compaction",
     "ErasedSlot",

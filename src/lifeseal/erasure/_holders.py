@@ -146,10 +146,17 @@ class KeyVersion:
     Attributes:
         name: What the wrapper calls it; at most 255 characters.
         state: Whether it can decrypt, shall be destroyed and refuses meanwhile, or is gone.
+        until: When what is scheduled will be destroyed, by the wrapper's own clock; None if it does not say.
     """
 
     name: str
     state: KeyState
+    until: dt.datetime | None = None
+
+    @property
+    def called(self) -> str:
+        """The name, and until when it can still be brought back."""
+        return self.name if self.until is None else f"{self.name} until {self.until.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @runtime_checkable

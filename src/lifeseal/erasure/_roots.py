@@ -181,7 +181,7 @@ class Roots:
         if listed is None:
             return tuple(root_name(other) for other in root_epochs(self.folder) if other != epoch)
         version, _ = self.stored(epoch)
-        return tuple(found.name for found in listed if found.name != version and found.state is not KeyState.DESTROYED)
+        return tuple(found.called for found in listed if found.name != version and found.state is not KeyState.DESTROYED)
 
     def _read(self, cell: Cell) -> HeldRoot:
         held = cell.read()
@@ -264,7 +264,7 @@ class Roots:
             return ()
         if not any(found.name == version and found.state is KeyState.LIVE for found in listed):
             raise StoreError(f"{self.folder}: the holder does not list the key version in force; nothing was destroyed")
-        later = [found.name for found in listed[[found.name for found in listed].index(version) + 1 :] if found.state is not KeyState.DESTROYED]
+        later = [found.name for found in listed[[found.name for found in listed].index(version) + 1 :] if found.state is KeyState.LIVE]
         if len(later) > 1:  # an interrupted change leaves one at most, so this folder is not the one they belong to
             raise StoreError(f"{self.folder}: the holder has {len(later)} key versions later than that of this folder; nothing was destroyed")
         scheduled = []
@@ -280,6 +280,9 @@ class Roots:
                     raise PendingError(f"{self.folder}: epoch {epoch} is in force, but key version {found.name!r} is still live")
             if state is KeyState.SCHEDULED:
                 scheduled.append(found.name)
+        if scheduled:
+            with contextlib.suppress(LifesealError):  # it is only about the dates
+                return tuple(found.called for found in wrapper.versions(self.vault) or () if found.name in scheduled)
         return tuple(scheduled)
 
     def _outlived(self, wrapper: Wrapper, error: DestroyedError) -> LifesealError:

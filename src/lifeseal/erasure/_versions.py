@@ -81,7 +81,7 @@ def refuse_behind(listed: Sequence[KeyVersion], epoch: int, *, where: str) -> No
     """
     for found in listed:
         name = VersionName.parse(found.name)
-        if found.state is not KeyState.DESTROYED and name.epoch >= epoch:
+        if found.state is KeyState.LIVE and name.epoch >= epoch:
             raise StateError(f"{where}: holds a key of epoch {name.epoch} already; another host writes to this vault or to a copy of it")
 
 
