@@ -14,6 +14,7 @@ from benchmarks._convert import WAYS, make_checkpoint
 from benchmarks._data import ROOT, SCANNING_PACKAGES, SEALING_PACKAGES, make_files, own, peer
 from benchmarks._datasets import measure_data_files, measure_data_records
 from benchmarks._measure import Contender, Row, Sample, compare, rows_of
+from benchmarks._search import make_model, make_place
 
 _READ_ALL = (
     "import os, sys; b = bytearray(1 << 20)\nfor e in os.scandir(sys.argv[1]):\n  with open(e.path, 'rb', 0) as f:\n    while f.readinto(b): pass"
@@ -319,6 +320,18 @@ def measure_scanners(options: Options) -> list[Row]:
     return rows
 
 
+def measure_search(options: Options) -> list[Row]:
+    """Search ten times as many small files as the option says for copies of a large model, against listing their sizes and hashing them all."""
+    model = str(make_model(options.folder / "model", size=options.mib << 20))
+    place = str(make_place(options.folder / "place", files=10 * options.files))
+    contenders = [
+        Contender(name="lifeseal find_copies, with reading the model", command=(sys.executable, "-m", "benchmarks._search", model, place)),
+        Contender(name="find -size", command=("/usr/bin/find", place, "-type", "f", "-size", f"{options.mib}M")),
+        Contender(name="sha256sum of all", command=("/bin/sh", "-c", 'find "$1" -type f -print0 | xargs -0 sha256sum > /dev/null', "sh", place)),
+    ]
+    return compare("search", contenders, references=["find -size", "sha256sum of all"], runs=options.runs)
+
+
 CASES: dict[str, Callable[[Options], list[Row]]] = {
     "import": measure_import,
     "hash": measure_hash,
@@ -335,4 +348,5 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "data-files": measure_data_files,
     "data-records": measure_data_records,
     "convert": measure_convert,
+    "search": measure_search,
 }

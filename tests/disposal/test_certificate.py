@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from lifeseal import disposal, signing
+from lifeseal._io import canonical
 from lifeseal.attestation import Bundle, Purpose, Statement, TrustedKey, sign_statement
 from lifeseal.disposal import Certificate, Disposal
 from lifeseal.erasure import FileRoot, Vault
@@ -295,3 +296,17 @@ def test_a_broken_first_form_is_refused(change):
     change(predicate)
     with pytest.raises(FormatError, match="s, predicate"):
         Disposal.from_statement(attrs.evolve(statement, predicate=predicate), where="s")
+
+
+CERTIFICATES = json.loads((VECTORS / "certificates.json").read_text())["vectors"]
+
+
+@pytest.mark.parametrize("vector", CERTIFICATES, ids=lambda vector: vector["name"])
+def test_the_vectors_are_read_as_they_say_for_ever(vector):
+    statement = Statement.from_bytes(canonical(vector["statement"]), where="s")
+    if vector["accepted"]:
+        found = Disposal.from_statement(statement, where="s")
+        assert found.to_statement().to_bytes() == canonical(vector["statement"])
+    else:
+        with pytest.raises((FormatError, LimitError), match="s, predicate"):
+            Disposal.from_statement(statement, where="s")

@@ -523,3 +523,57 @@ def test_a_thousand_paths_are_named_and_the_rest_counted(vault, home, people):
     assert (len(found.removed.unlinked.first), found.removed.unlinked.more) == (1000, 104)
     assert (len(found.search.copies.first), found.search.copies.more) == (1000, 103)
     json.dumps(disposal.Disposal.to_statement(found).predicate)
+
+
+def test_a_key_that_was_handed_over_lives_on_and_only_a_transfer_may_say_completed(vault, home, people, stranger):
+    from lifeseal.erasure import Recipient, generate_recipient_key
+
+    generate_recipient_key(home / "partner")
+    vault.hand_overs.give("classifier", Recipient.from_file(home / "partner.pub"), signer=people["signer"], out=home / "sidecar")
+    plan = disposal.plan(vault, ["classifier"])
+    assert any("Keys were handed over 1 times" in line for line in plan.limitations)
+    found = disposal.dispose(plan, **people).disposal
+    assert (found.status, found.worst_key) == ("partial", "handed-over")
+    assert next(copy.holder for copy in found.keys if copy.state == "handed-over").startswith("recipient ")
+    assert found.reasons[0].startswith("a key was handed over, and lives on: recipient ")
+    shutil.copytree(home / "home", home / "model")
+    vault.seal(home / "model", "second").close()
+    vault.hand_overs.give("second", Recipient.from_file(home / "partner.pub"), signer=people["signer"], out=home / "sidecar2")
+    disposal.acknowledge([home / "model"], signer=stranger, party=Party(name="Partner")).write(home / "receipt")
+    receipt = disposal.open_receipt(home / "receipt", policy=stranger.public)
+    moved = disposal.dispose(disposal.plan(vault, ["second"]), receipt=receipt, **(people | {"trigger": "transfer"})).disposal
+    assert (moved.status, moved.worst_key) == ("completed", "handed-over")
+
+
+def test_what_was_left_is_tried_again(vault, home, people):
+    real = _removal.remove
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_removal, "remove", lambda path: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        found = disposal.dispose(whole(vault, home), journal=home / "journal", **people).disposal
+    assert (found.status, len(found.removed.left.first)) == ("partial", 4)
+    assert _removal.remove is real
+    again = disposal.resume(home / "journal", vault=vault, signer=people["signer"]).disposal
+    assert (again.status, len(again.removed.unlinked.first), again.epoch_after) == ("completed", 4, found.epoch_after)
+
+
+def test_what_was_made_from_it_and_what_still_knows_it_are_named(vault, home, people, tmp_path):
+    import datetime as dt
+
+    from lifeseal import provenance
+    from lifeseal.attestation import Subject
+
+    plan = disposal.plan(vault, ["classifier"])
+    base = Subject(name="classifier", sha256=plan.assets[0].sha256)
+    tuned = Subject(name="tuned", sha256=bytes(32))
+    training = provenance.record_training(tuned, inputs=[base], parameters={}, code=provenance.Code(uri="https://example.org/repo", commit="a" * 40))
+    vault.unseal("classifier", tmp_path / "again")
+    about = provenance.Description(name="weights as data", source="s", obtained=dt.datetime.now(dt.UTC), licence="MIT")
+    manifest = provenance.record(tmp_path / "again", description=about)
+    shutil.rmtree(tmp_path / "again")
+    plan = disposal.plan(vault, ["classifier"], statements=[training, manifest])
+    found = disposal.dispose(plan, **people).disposal
+    assert [(one.name, one.kind, one.how, one.certain) for one in found.derivatives] == [("tuned", "model", "based", True)]
+    assert [(one.name, one.files, one.records) for one in found.manifests] == [("weights as data", 3, False)]
+    text = " ".join(found.limitations)
+    assert "not erased: tuned" in text
+    assert "can be recognised: weights as data" in text

@@ -116,6 +116,8 @@ def _partial(begun: Begun, seen: Seen, removed: Removals) -> list[str]:
     found += _listed("a plaintext file was left", removed.left)
     if begun.search is not None:
         found += _listed("could not be searched before", begun.search.unread)
+    if begun.trigger != "transfer" and seen.erased is not None:
+        found += [f"a key was handed over, and lives on: {who}" for who in seen.erased.handed_over[:_SHOWN]]
     if seen.is_search_lost:
         found.append("the second search was not made: what to search for is not known any more")
     if seen.second is not None:

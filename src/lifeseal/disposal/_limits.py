@@ -16,6 +16,7 @@ def limitations(
     unlinks: bool,
     derivatives: Sequence[Derivative],
     manifests: Sequence[KnownDigests],
+    handed_over: int = 0,
 ) -> tuple[str, ...]:
     """Say what a disposal will not reach.
 
@@ -26,6 +27,7 @@ def limitations(
         unlinks: Whether files are unlinked.
         derivatives: What is known to be made from the assets.
         manifests: Which manifests are known to hold digests of them.
+        handed_over: How many copies of their keys were given to recipients.
 
     Returns:
         Sentences.
@@ -49,6 +51,8 @@ def limitations(
         lines.append("No search for plaintext copies was made; swap, core dumps, caches and backups may hold some.")
     if people:
         lines.append("People are named by keyed pseudonyms: who holds the vault's root can compare them with an id.")
+    if handed_over:
+        lines.append(f"Keys were handed over {handed_over} times: what recipients hold stays readable to them, and to whoever gets it from them.")
     lines.append("Copies given to others, and models derived from these assets, are not reached.")
     if derivatives:
         lines.append(f"Known to be made from them, and not erased: {_few([one.name for one in derivatives])}. What they learned stays in them.")

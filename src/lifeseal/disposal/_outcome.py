@@ -2,7 +2,7 @@
 """What an erasure amounts to: copies of keys, holders, how sure it is, and from when on."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -11,6 +11,7 @@ from lifeseal.disposal._values import KEY_STATES, DisposedAsset, HeldBy, KeyCopy
 
 if TYPE_CHECKING:
     from lifeseal.erasure import HolderRecord
+    from lifeseal.erasure import KeyCopy as GivenCopy
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +27,7 @@ class Erased:
         is_best_effort: Whether copies of a root may exist that nobody can list.
         irreversible_since: As the holders stand for it.
         not_removed: What the disk would not let go of.
+        handed_over: Who got a key before.
     """
 
     before: int
@@ -36,6 +38,12 @@ class Erased:
     is_best_effort: bool
     irreversible_since: str
     not_removed: tuple[str, ...]
+    handed_over: tuple[str, ...]
+
+
+def recipients(copies: "Iterable[GivenCopy]") -> tuple[str, ...]:
+    """Say who got a key, by the fingerprint of theirs."""
+    return tuple(f"recipient {copy.recipient} ({copy.algorithm}), at epoch {copy.epoch}" for copy in copies)
 
 
 def held_by(records: "Sequence[HolderRecord]") -> tuple[HeldBy, ...]:
@@ -80,14 +88,13 @@ def irreversible_since(records: "Sequence[HolderRecord]", destroyed: str) -> str
     return max(ends).isoformat(timespec="microseconds").replace("+00:00", "Z") if ends else "unknown"
 
 
-def key_copies(erased: Erased, assets: Sequence[DisposedAsset], *, pending: Sequence[str], handed_over: Sequence[str] = ()) -> tuple[KeyCopy, ...]:
+def key_copies(erased: Erased, assets: Sequence[DisposedAsset], *, pending: Sequence[str]) -> tuple[KeyCopy, ...]:
     """List the copies of the keys that opened the assets; a wrapped copy is as good as what it is wrapped by.
 
     Args:
         erased: What is known of the erasure.
         assets: What was disposed of.
         pending: What the holders have still to destroy.
-        handed_over: Recipients who got a key.
 
     Returns:
         The copies, the vault's own first.
@@ -112,7 +119,8 @@ def key_copies(erased: Erased, assets: Sequence[DisposedAsset], *, pending: Sequ
         ),
     ]
     copies += [
-        KeyCopy(what="data key", holder=recipient, state="handed-over", evidence="a recipient's copy cannot be recalled") for recipient in handed_over
+        KeyCopy(what="data key", holder=recipient, state="handed-over", evidence="a recipient's copy cannot be recalled")
+        for recipient in erased.handed_over
     ]
     return tuple(copies)
 

@@ -177,6 +177,7 @@ def plan(
             unlinks=bool(targets),
             derivatives=derivatives,
             manifests=manifests,
+            handed_over=0 if vault is None else sum(len(vault.hand_overs.list(name)) for name in wanted),
         ),
         wanted=sought,
         people=tuple(str(person) for person in people),

@@ -13,7 +13,7 @@ from lifeseal.disposal._certify import Seen, certify
 from lifeseal.disposal._copies import find_copies
 from lifeseal.disposal._journal import Journal
 from lifeseal.disposal._json import from_json, to_json
-from lifeseal.disposal._outcome import Erased, held_by, irreversible_since, is_best_effort, weakest
+from lifeseal.disposal._outcome import Erased, held_by, irreversible_since, is_best_effort, recipients, weakest
 from lifeseal.disposal._removal import remove_empty, unlink
 from lifeseal.disposal._statement import Disposal
 from lifeseal.disposal._values import Attempt, Searched
@@ -90,15 +90,15 @@ def carry_out(run: Run) -> Disposal:
 
 
 def _unlink(run: Run) -> dict[int, tuple[str, str]]:
-    """Unlink what was planned, as far as it was not done before; returns what became of each name."""
+    """Unlink what was planned, as far as it was not done before or did not work; returns what became of each name."""
     fates: dict[int, tuple[str, str]] = {}
     for line in run.journal.of("file"):
         fates[line.take_int("number")] = line.take_str("fate"), line.take_str("why")
-    if not run.journal.of("files"):
-        for number, name in enumerate(run.begun.unlink):
-            if number not in fates:
-                fates[number] = unlink(name.target)
-                run.journal.add("file", durable=False, number=number, fate=fates[number][0], why=fates[number][1])
+    left = [number for number in range(len(run.begun.unlink)) if number not in fates or fates[number][0] == "left"]
+    for number in left:
+        fates[number] = unlink(run.begun.unlink[number].target)
+        run.journal.add("file", durable=False, number=number, fate=fates[number][0], why=fates[number][1])
+    if left or not run.journal.of("files"):
         remove_empty(tuple(folder.place for folder in run.begun.folders))
         run.journal.add("files")
     return fates
@@ -114,7 +114,8 @@ def _erase(run: Run) -> None:
     intents = run.journal.of("erasing")
     if all(state == "live" for state, _ in states):
         run.sample = vault.trials.sample(slots)
-        run.journal.add("erasing", epoch=vault.epoch)
+        given = [copy for asset in run.begun.keyed if asset.kind == "sealed" for copy in vault.hand_overs.list(asset.name)]
+        run.journal.add("erasing", epoch=vault.epoch, handed_over=list(recipients(given)))
         try:
             _write_down(run, _destroy(run, vault))
         except PendingError:
@@ -152,6 +153,7 @@ def _write_down(run: Run, erasure: "Erasure") -> None:
         is_best_effort=is_best_effort(erasure.holders),
         irreversible_since=erasure.irreversible_since,
         not_removed=erasure.not_removed,
+        handed_over=recipients(erasure.copies),
     )
     run.journal.add("erased", erased=to_json(erased), pending=list(erasure.pending))
 
@@ -161,9 +163,9 @@ def _recover(run: Run, vault: "Vault") -> None:
     states = vault.trials.states(run.slots)
     if not all(state == "erased" for state, _ in states):
         raise StateError(f"vault {vault.id}: the erasure did not happen; go on with it later")
-    holders = vault.info().holders
+    holders, intent = vault.info().holders, run.journal.of("erasing")[-1]
     erased = Erased(
-        before=run.journal.of("erasing")[-1].take_int("epoch"),
+        before=intent.take_int("epoch"),
         after=max(epoch for _, epoch in states),
         time=now(),
         holders=held_by(holders),
@@ -171,6 +173,7 @@ def _recover(run: Run, vault: "Vault") -> None:
         is_best_effort=is_best_effort(holders),
         irreversible_since="unknown",
         not_removed=(),
+        handed_over=intent.take_strs("handed_over"),
     )
     run.journal.add("erased", erased=to_json(erased), pending=["the holder is to be asked"])
 
