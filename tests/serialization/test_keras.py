@@ -73,6 +73,7 @@ NEEDS_TRUST = {
     "own function": layer("Dense", "keras.layers", config={"activation": layer("function", "builtins", config="my_activation")}),
     "lambda that names a function": layer("Lambda", "keras.layers", config={"function": layer("function", "builtins", config="mine")}),
     "operation that calls": layer("Map", "keras.src.ops.core"),
+    "quantizer with data": layer("GPTQConfig", "keras.quantizers", config={"dataset": "name"}),
     "newer layer": layer("NewerLayer", "keras.layers"),
     "operator of TensorFlow": layer("TFOpLambda", config={"function": "custom.thing"}),
     "name that is no text": layer(["Dense"]),
@@ -87,6 +88,7 @@ SAFE = {
     "function": layer("Dense", "keras.layers", config={"activation": layer("function", "keras.activations", config="gelu")}),
     "vocabulary": layer("StringLookup", "keras.layers", config={"vocabulary": ["a", "b"]}),
     "operator of TensorFlow": layer("TFOpLambda", config={"function": "math.add"}),
+    "quantizer": layer("Int8QuantizationConfig", "keras.quantizers", config={"activation_quantizer": layer("AbsMaxQuantizer", "keras.quantizers")}),
     "tensor": layer("__keras_tensor__", None, config={"shape": [1]}),
     "not of Keras": {"class_name": "anything at all", "value": 1},
 }

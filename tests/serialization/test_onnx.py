@@ -286,3 +286,12 @@ def test_a_pickle_within_unknown_bytes_is_found_unless_they_are_a_model_s_number
     assert verdicts(folder)["model.onnx.data"] == ("safe", set())
     (tmp_path / "link").symlink_to(folder / "other.bin")
     assert verdicts(tmp_path / "link")["link"][0] == "unsafe"
+
+
+def test_names_may_have_several_lines():
+    """CatBoost writes the lines of its build into the version of the producer."""
+    several = model(node("Add")).replace(message(2, "a test"), message(2, "a\ttest") + message(3, "Git info:\n  Commit: 1\n"))
+    assert (judged(several).verdict, judged(several).findings) == ("safe", ())
+    graph = message(2, message(1, message(1, "n"), message(2, "WriteFile")))
+    assert judged(several.replace(b"Git info", b"Git\x12info")).verdict == "unreadable"
+    assert judged(model(node("Add"), rest=message(3, graph))).verdict == "unreadable"

@@ -164,6 +164,28 @@ def test_a_graph_that_says_where_its_variables_go_is_unsafe(name, place, verdict
     assert judged(graph("MatMul") + text_constant(place, packed=packed)).verdict == "safe"
 
 
+def asset(name: str = "vocabulary.txt", fed: str = "asset_path") -> bytes:
+    return message(1, message(1, fed + ":0")) + message(2, name)
+
+
+def test_a_table_that_is_filled_from_an_asset_is_safe():
+    table = graph("InitializeTableFromTextFileV2")
+    within = message(6, asset())
+    collected = message(4, message(1, "saved_model_assets"), message(2, message(5, message(1, message(1, "type"), message(2, asset())))))
+    assert judged(saved(table, rest=within)).verdict == judged(saved(table, rest=collected)).verdict == "safe"
+    assert judged(saved(table)).verdict == "needs-trust"
+    assert judged(saved(table, rest=collected.replace(b"saved_model_assets", b"saved_model_others"))).verdict == "needs-trust"
+
+
+def test_a_table_that_is_filled_from_elsewhere_is_unsafe():
+    """TensorFlow 1 leaves the place where an asset was in the graph, and its loader gives that node another."""
+    table = graph("InitializeTableFromTextFileV2") + text_constant("/home/me/vocabulary.txt")
+    assert judged(saved(table, rest=message(6, asset(fed="n")))).verdict == "safe"
+    assert judged(saved(table, rest=message(6, asset(fed="other")))).verdict == "unsafe"
+    in_function = graph("NoOp") + message(2, message(1, message(3, text_constant("/home/me/x")[2:]), message(3, node("SaveV2"))))
+    assert judged(saved(in_function, rest=message(6, asset(fed="n")))).verdict == "unsafe"
+
+
 def test_numbers_are_no_places():
     tensor = number(1, 1) + message(2) + message(4, b"\xff" * 16)
     constant = message(1, node("Const", message(5, message(1, "value"), message(2, message(8, tensor)))))

@@ -20,7 +20,8 @@ _OPERATIONS: Final = re.compile(r"keras\.src\.ops\.(numpy|nn|math|linalg|image|c
 _CALLING_OPERATIONS: Final = split("AssociativeScan Cond CustomGradient ForiLoop JVP Map Scan Switch VectorizedMap WhileLoop")
 _PARTS: Final = re.compile(r"(?:keras|tf_keras|keras_core|tensorflow\.keras|tensorflow\.python\.keras)\.(?:src\.|engine\.)?(\w+)", re.ASCII)
 _ORDINARY_PARTS: Final = split(
-    "activations applications backend constraints dtype_policies engine initializers layers losses metrics models ops optimizers random regularizers"
+    "activations applications backend constraints dtype_policies engine initializers layers losses metrics models ops optimizers quantizers "
+    "random regularizers"
 )
 _CLASS: Final = re.compile(r"[A-Z]\w*", re.ASCII)
 _DATA: Final = split(

@@ -26,6 +26,7 @@ _TOP: Final = {
 }  # fmt: skip
 _GRAPH, _OPSETS, _FUNCTIONS = 7, 8, 25
 _NAMES: Final = frozenset({2, 3, 4})
+_LAYOUT: Final = dict.fromkeys(map(ord, "\t\n\r"), " ")
 # For each message: the fields without tensors, graphs or names of operators; and those to walk, with their message.
 _PLAIN: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
     {
@@ -113,7 +114,7 @@ class _Model:
                 raise unknown(field, kind)
             elif kind == "model" and field.number == _OPSETS:
                 self._import(field)
-            elif kind == "model" and field.number in _NAMES and not self._wire.text(field).isprintable():
+            elif kind == "model" and field.number in _NAMES and not self._wire.text(field).translate(_LAYOUT).isprintable():
                 raise FormatError(f"byte {field.start}", "a name with control characters, which could be a message of another format")
 
     def _import(self, field: Field) -> None:

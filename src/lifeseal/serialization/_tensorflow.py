@@ -7,6 +7,7 @@ Source: TensorFlow ``core/protobuf/saved_model.proto``, ``meta_graph.proto``, ``
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
@@ -30,14 +31,18 @@ _OPERATOR: Final = re.compile(r"[A-Za-z_][\w>./-]*", re.ASCII)
 _PLAIN: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
     {
         "saved model": frozenset({1}),
-        "meta graph": frozenset({1, 3, 4, 5}),
+        "meta graph": frozenset({1, 3, 5}),
+        "collection": frozenset({1, 2, 3, 4}),
+        "list": frozenset(),
+        "any": frozenset({1}),
         "graph": frozenset({3, 4, 5}),
         "library": frozenset({2, 3}),
         "function": frozenset({1, 4, 5, 6, 7, 8}),
         "objects": frozenset({2}),
         "object": frozenset({1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}),
         "user object": frozenset({1, 2}),
-        "asset": frozenset({1}),
+        "asset": frozenset(),
+        "fed tensor": frozenset({2, 3, 4, 5}),
         "metadata": frozenset(),
         "keras object": frozenset({1, 2, 3, 4, 6}),
     }
@@ -45,14 +50,18 @@ _PLAIN: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
 _WALKED: Final[Mapping[str, Mapping[int, str]]] = MappingProxyType(
     {
         "saved model": {2: "meta graph"},
-        "meta graph": {2: "graph", 6: "asset", 7: "objects"},
+        "meta graph": {2: "graph", 4: "named collection", 6: "asset", 7: "objects"},
+        "collection": {5: "list"},
+        "list": {1: "any"},
+        "any": {2: "asset"},
         "graph": {1: "node", 2: "library"},
         "library": {1: "function"},
         "function": {3: "node"},
         "objects": {1: "object"},
         "object": {4: "user object"},
         "user object": {3: "configuration"},
-        "asset": {2: "file"},
+        "asset": {1: "fed tensor", 2: "file"},
+        "fed tensor": {1: "name"},
         "metadata": {1: "keras object"},
         "keras object": {5: "configuration"},
     }
@@ -63,7 +72,9 @@ _MAX_OPERATORS: Final = 1 << 12
 _CONSTANT: Final = "Const"
 _VALUE_TENSOR, _TENSOR_CONTENT, _TENSOR_TEXTS, _TEXT_TYPE = 8, 4, 8, 7
 _MAX_PLACE: Final = 1 << 12
-_FILES: Final = CHECKPOINT | {"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"}
+_ASSETS: Final = "saved_model_assets"
+_TABLES: Final = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
+_FILES: Final = CHECKPOINT | _TABLES
 _PLACE: Final = re.compile(r"(/[^/\s]|~/|[A-Za-z]:[/\\]|\\\\|[a-z][a-z0-9+.-]*://|(\S+[/\\])?\.\.[/\\])\S+", re.ASCII)
 _STREAMS: Final = frozenset({"stdout", "stderr", "log(info)", "log(warning)", "log(error)", ""})
 
@@ -86,9 +97,9 @@ def judge_tensorflow(window: Window, context: Context) -> str:
             walker.walk(_MESSAGES[kind], 0, window.size)
         except FormatError as error:
             context.say("tf-invalid", error.where, error.wanted)
-        judge_operators(walker.operators, context)
+        judge_operators(walker.operators - (_TABLES if walker.has_assets else frozenset()), context)
         if not _FILES.isdisjoint(walker.operators):
-            for place in sorted(walker.places):
+            for place in sorted({place for name, place in walker.places if name not in walker.fed}):
                 context.say("tf-reaches-out", repr(shown(place)), "a constant names a place outside the folder, in a graph with operators for files")
     return kind
 
@@ -140,7 +151,9 @@ class _Walker:
 
     Attributes:
         operators: Their names.
-        places: Texts of constants that name a place outside the folder.
+        places: Constants that name a place outside the folder: the node's name, empty in a function, and the text.
+        fed: Names of nodes that a loader gives the place of an asset instead.
+        has_assets: There are files that belong to the model.
     """
 
     def __init__(self, window: Window, context: Context) -> None:
@@ -148,7 +161,9 @@ class _Walker:
         self._wire = Wire(CachedWindow(window), context.budget, context.place)
         self._context = context
         self.operators: set[str] = set()
-        self.places: set[str] = set()
+        self.places: set[tuple[str, str]] = set()
+        self.fed: set[str] = set()
+        self.has_assets = False
 
     def walk(self, kind: str, start: int, stop: int) -> None:
         """Walk a message of some kind."""
@@ -158,11 +173,13 @@ class _Walker:
             if inner is None and field.number not in plain:
                 raise unknown(field, kind)
             if inner == "node":
-                self._node(*span(field))
+                self._node(*span(field), is_own=kind == "graph")
+            elif inner == "named collection":
+                self._collection(*span(field))
+            elif inner == "name":
+                self.fed.add(self._wire.text(field).partition(":")[0])
             elif inner == "file":
-                name = self._wire.text(field)
-                if leads_outside(name) or "/" in name:
-                    self._context.say("tf-reaches-out", repr(shown(name)), "names an asset outside the folder of assets")
+                self._asset(self._wire.text(field))
             elif inner == "configuration":
                 content = PartWindow(self._window, field.start, field.stop - field.start)
                 if content.size:
@@ -170,18 +187,34 @@ class _Walker:
             elif inner is not None:
                 self.walk(inner, *span(field))
 
-    def _node(self, start: int, stop: int) -> None:
-        operator, attributes = self._read_node(start, stop)
+    def _asset(self, name: str) -> None:
+        self.has_assets = True
+        if leads_outside(name) or "/" in name:
+            self._context.say("tf-reaches-out", repr(shown(name)), "names an asset outside the folder of assets")
+
+    def _collection(self, start: int, stop: int) -> None:
+        """Walk the collection in which saved models of TensorFlow 1 name their assets; the others hold names of this graph."""
+        fields = list(islice(self._wire.fields(start, stop), 3))
+        if any(field.number == 1 and self._wire.text(field) == _ASSETS for field in fields):
+            for field in fields:
+                if field.number == 2:  # noqa: PLR2004
+                    self.walk("collection", *span(field))
+
+    def _node(self, start: int, stop: int, *, is_own: bool) -> None:
+        name, operator, attributes = self._read_node(start, stop)
         if operator == _CONSTANT and len(self.places) < _MAX_OPERATORS:
-            self.places.update(text for field in attributes for text in self._constants(field) if _PLACE.fullmatch(text))
+            own = name if is_own else ""
+            self.places.update((own, text) for field in attributes for text in self._constants(field) if _PLACE.fullmatch(text))
         elif operator == "PrintV2" and any(self._prints_elsewhere(field) for field in attributes):
             self._context.say("tf-reaches-out", f"byte {start}", "prints to a file")
 
-    def _read_node(self, start: int, stop: int) -> tuple[str, list[Field]]:
-        """Return a node's operator and attributes."""
-        operator, attributes = "", []
+    def _read_node(self, start: int, stop: int) -> tuple[str, str, list[Field]]:
+        """Return a node's name, operator and attributes."""
+        name, operator, attributes = "", "", []
         for field in self._wire.fields(start, stop):
-            if field.number == _NODE_OPERATOR:
+            if field.number == 1 and field.stop - field.start <= _MAX_PLACE:
+                name = self._wire.window.read(field.start, field.stop - field.start).decode("utf-8", "replace")
+            elif field.number == _NODE_OPERATOR:
                 operator = self._wire.text(field)
                 if not _OPERATOR.fullmatch(operator):
                     raise FormatError(f"byte {field.start}", f"{shown(operator)!r} is no name of an operator")
@@ -192,7 +225,7 @@ class _Walker:
                 attributes.append(field)
             elif field.number not in _NODE:
                 raise unknown(field, "node")
-        return operator, attributes
+        return name, operator, attributes
 
     def _prints_elsewhere(self, entry: Field) -> bool:
         """Tell whether an attribute of a node that prints names anything but the usual streams."""
