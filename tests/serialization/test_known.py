@@ -25,6 +25,16 @@ def program(operator: str) -> bytes:
         (bytes(4) + b"ET12" + bytes(60), "executorch"),
         (number(1, 4) + message(2, message(1, "x")) + message(500, "x"), "coreml"),
         (program("conv2d"), "paddle"),
+        (b'{"learner":{"attributes":{},"gradient_booster":{}},"version":[3,2,0]}', "xgboost"),
+        (b'{\n "version": [1, 7, 6], "learner": {}}', "xgboost"),
+        (b'{"learner":{"weights":[' + b"0.125," * 900_000 + b"1]}}", "xgboost"),
+        (b"tree\nversion=v4\nnum_class=1\n", "lightgbm"),
+        (b'{"features_info": {"float_features": []}, "oblivious_trees": []}', "catboost"),
+        (b'{"base_code": {"magic": "pir", "version": 1}, "program": {}}', "paddle"),
+        (b'ir_version: 9\ngraph {\n  node { op_type: "Add" }\n}\n', "onnx-textproto"),
+        (b'# comment\ngraph {\n  initializer { external_data { key: "location" value: "/etc/passwd" } }\n}\n', "onnx-textproto"),
+        (b'{"irVersion": "9", "graph": {"node": [{"opType": "Add"}]}}', "onnx-json"),
+        (b'<\n  ir_version: 9, opset_import: ["" : 18]\n>\ng (float[N] x) => (float[N] y) { y = Relu(x) }', "onnx-text"),
     ],
 )
 def test_what_is_known_and_not_analysed_is_named_and_refused(content, kind):
@@ -61,3 +71,17 @@ def test_a_name_that_says_another_format_is_told_and_changes_no_verdict(name, co
     (tmp_path / name).write_bytes(content)
     report = serialization.scan(tmp_path / name)
     assert ([finding.rule for finding in report.findings], report.verdict.value) == (["name"] if found else [], "safe")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"learner": "a person", "version": 2}',
+        b"tree\nleaf\n",
+        b'{"model_info": {"name": "x"}}',
+        b'{"graph": {"nodes": []}}',
+        b"graph: a chapter on graphs\n",
+    ],
+)
+def test_what_only_begins_alike_is_what_it_was(content):
+    assert (judged(content).verdict, judged(content).format in {"json", "text"}) == ("safe", True)

@@ -24,7 +24,6 @@ NET = (
         ('<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd"><svg/>', "text"),
         ('<!DOCTYPE svg [<!ENTITY ns "http://ns.adobe.com/x">]><svg xmlns="&ns;"/>', "text"),
         ('<!DOCTYPE log SYSTEM "log.dtd"><log/>', "text"),
-        ("tree\nversion=v4\nnum_class=1\n", "lightgbm"),
         ('node {\n  name: "x"\n  op: "Placeholder"\n}\n', "tf-graph-text"),
     ],
 )

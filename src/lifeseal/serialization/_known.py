@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Formats that are known and not analysed: they are named in the report, and refused.
+"""Formats that are known and not analysed: they are named in the report, and refused, those that are text too.
 
+Readers of trees in C++ take counts and indices as they stand in a text (CVE-2024-43598), so that a text of numbers is no harmless one.
 Of PaddlePaddle's programs the operators are looked at, because some call Python; that makes a refusal worse, and nothing safe.
 """
 
+import re
 from typing import Final
 
 from lifeseal.serialization._budget import Budget
@@ -38,6 +40,19 @@ _MAGIC: Final = {
     b"bplist00": "plist",
     b"MIOPENDB": "miopen",
 }
+_START: Final = r"\A(?:\ufeff|\s|#[^\n]*\n)*"
+_TEXTS: Final = {
+    "xgboost": (re.compile(_START + r'\{\s*"(?:learner"\s*:\s*\{|version"\s*:\s*\[[\d,\s]*\]\s*,\s*"learner")'), ""),
+    "lightgbm": (re.compile(_START + r"tree\r?\nversion=v?\d"), ""),
+    "catboost": (re.compile(_START + r'\{\s*"(?:features_info|ctr_data|model_info|oblivious_trees|scale_and_bias|trees)"\s*:'), '"features_info"'),
+    "paddle": (re.compile(_START + r'\{\s*"(?:base_code|program)"\s*:\s*\{'), '"pir"'),
+    "onnx-json": (re.compile(_START + r'\{\s*"(?:ir_?[vV]ersion|opset_?[iI]mport|graph|producer_?[nN]ame|doc_?[sS]tring)"\s*:'), '"op_?[tT]ype"'),
+    "onnx-text": (re.compile(_START + r"<\s*ir_version\s*:"), ""),
+    "onnx-textproto": (
+        re.compile(_START + r"(?:ir_version|producer_\w+|opset_import|model_version|graph|domain|doc_string|functions|metadata_props)\s*[:{<]"),
+        r"\b(?:op_type|external_data)\b",
+    ),
+}
 _AT_FOUR: Final = {b"ET12": "executorch", b"ORTM": "onnxruntime"}
 _COREML: Final = {1: _NUMBER, 2: _BYTES, 10: _NUMBER, **dict.fromkeys((*range(200, 700), *range(900, 910), *range(2000, 2010), 3000), _BYTES)}
 _PROGRAM: Final = {1: _BYTES, 4: _BYTES, 5: _BYTES}
@@ -58,6 +73,20 @@ def judge_known(window: Window, context: Context) -> str:
         _judge_program(window, context)
     context.say("known-format", "", f"{name}: a format that is known, but not analysed; what reading it does cannot be said")
     return name
+
+
+def judge_known_text(text: str, context: Context) -> str:
+    """Refuse text that begins as one of these formats; returns the format, or nothing.
+
+    Args:
+        text: The first piece of it.
+        context: Where findings go.
+    """
+    for name, (begins, holds) in _TEXTS.items():
+        if begins.match(text) and re.search(holds, text):
+            context.say("known-format", "", f"{name}: a format that is known, but not analysed; what reading it does cannot be said")
+            return name
+    return ""
 
 
 def _name(head: bytes, window: Window) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text formats of models that are neither JSON nor YAML: XML (PMML, OpenVINO), TensorFlow's graphs as text, LightGBM.
+"""Text formats of models that are neither JSON nor YAML: XML (PMML, OpenVINO) and TensorFlow's graphs as text.
 
 Source: XML 1.0 sections 2.8, 4.2 and 4.3.3; XInclude 1.0; PMML 4.4; OpenVINO "IR"; Protocol Buffers "Text Format".
 """
@@ -30,22 +30,19 @@ _COMMENTS: Final = re.compile(r"\A(?:\s*#[^\n]*\n)*")
 _GRAPH: Final = re.compile(r"(?:saved_model_schema_version|meta_graphs|meta_info_def|graph_def|node|library|versions?)\s*(?::|\{|<)")
 _OPERATOR: Final = re.compile(r"\bop\s*:\s*((?:(?:\"[^\"\n]*\"|'[^'\n]*')\s*)+)")
 _NAME: Final = re.compile(r"[\"']([\w>./-]+)[\"']\s*", re.ASCII)
-_LIGHTGBM: Final = re.compile(r"tree\r?\nversion=v\d")
 
 
 def markup_of(text: str) -> str:
-    """Return the markup that a text begins as: ``xml``, ``graph``, ``lightgbm`` or nothing."""
+    """Return the markup that a text begins as: ``xml``, ``graph`` or nothing."""
     start = _COMMENTS.sub("", text.lstrip("\ufeff"), count=1).lstrip()
     if start.startswith("<"):
         return "xml"
-    return "graph" if _GRAPH.match(start) else "lightgbm" if _LIGHTGBM.match(start) else ""
+    return "graph" if _GRAPH.match(start) else ""
 
 
 def judge_markup(markup: str, text: str, context: Context) -> str:
     """Judge a piece of text of some markup; returns its format, or nothing."""
-    if markup == "xml":
-        return _judge_xml(text, context)
-    return _judge_graph(text, context) if markup == "graph" else markup
+    return _judge_xml(text, context) if markup == "xml" else _judge_graph(text, context)
 
 
 def _judge_graph(text: str, context: Context) -> str:

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-_TEXTS: Final = "json text python pmml openvino lightgbm tf-graph-text empty"
+_TEXTS: Final = "json text python pmml openvino lightgbm xgboost catboost paddle onnx-json onnx-text onnx-textproto tf-graph-text empty"
 _TORCH: Final = "torch torch-legacy torchscript torch-tar pickle joblib zip"
 _FORMATS: Final = {
     "safetensors": "safetensors",

@@ -9,6 +9,7 @@ from typing import Final
 from lifeseal.errors import LimitError
 from lifeseal.serialization._config import judge_json
 from lifeseal.serialization._context import Context
+from lifeseal.serialization._known import judge_known_text
 from lifeseal.serialization._markup import judge_markup, markup_of
 from lifeseal.serialization._source_code import judge_source
 from lifeseal.serialization._template import judge_template
@@ -75,12 +76,13 @@ def _is_latin(window: Window) -> bool:
 
 
 def judge_text(window: Window, encoding: str, context: Context) -> str:
-    """Judge text; returns its format, ``json``, ``python``, ``text`` or one of markup."""
-    found, markup = "text", ""
+    """Judge text; returns its format, ``json``, ``python``, ``text``, one of markup, or one that is known and refused."""
+    found, markup, known = "text", "", ""
     whole = window.size <= _PIECE
     for number, text in enumerate(_pieces(window, encoding)):
-        if number == 0 and _JSON.match(text):
-            found = "json"
+        if number == 0:
+            known = judge_known_text(text, context)
+            found = "json" if _JSON.match(text) else found
         parsed = found == "json" and judge_json(text, context, whole=whole)
         if not parsed:
             found = "text" if whole else found
@@ -90,7 +92,7 @@ def judge_text(window: Window, encoding: str, context: Context) -> str:
             markup = markup or markup_of(text)
             found = judge_markup(markup, text, context) or found if markup else found
         judge_yaml(text, context)
-    return found
+    return known or found
 
 
 def _pieces(window: Window, encoding: str) -> Iterator[str]:
