@@ -31,7 +31,10 @@ def archive(*members: tuple[str, bytes]) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("dense.keras", "keras"), ("lookup.keras", "keras"), ("dense.h5", "hdf5"), ("functional.json", "json")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("dense.keras", "keras"), ("lookup.keras", "keras"), ("quantised.keras", "keras"), ("dense.h5", "hdf5"), ("functional.json", "json")],
+)
 def test_files_of_the_library_are_safe(name, kind):
     report = serialization.scan(FILES / name)
     assert (report.format, report.verdict.value, report.findings) == (kind, "safe", ())

@@ -42,6 +42,7 @@ FORMATS = {"graph": "tf-graph", "function of a graph": "tf-graph", "meta graph":
     ("name", "formats"),
     [
         ("saved-model", {"tf-saved-model", "tf-fingerprint", "tf-checkpoint", "tensor-data"}),
+        ("saved-model-vocabulary", {"tf-saved-model", "text"}),
         ("graph.pb", {"tf-graph"}),
         ("graph.meta", {"tf-meta-graph"}),
     ],

@@ -40,15 +40,18 @@ _PIPELINE_MODULES: Final = re.compile(r"diffusers(\..*)?|transformers(\..*)?|sta
 
 
 class _Pairs(dict[str, object]):
-    """An object of JSON, with every pair: as a dictionary it has the last of each name.
+    """An object of JSON, with every pair: as a dictionary it has the last of each name."""
 
-    Attributes:
-        pairs: All of them.
-    """
+    __slots__ = ("_repeated",)
 
     def __init__(self, pairs: list[tuple[str, object]]) -> None:
         super().__init__(pairs)
-        self.pairs = pairs
+        self._repeated = pairs if len(pairs) > len(self) else None
+
+    @property
+    def pairs(self) -> list[tuple[str, object]]:
+        """All of them, in order."""
+        return list(self.items()) if self._repeated is None else self._repeated
 
     def all(self, name: str) -> Iterator[object]:
         """Yield every value under a name."""

@@ -141,7 +141,7 @@ class _File:
 
     def _pair(self, keys: set[str]) -> None:
         where = f"byte {self._cursor.offset}"
-        self._context.budget.spend(4, self._context.place)
+        self._context.budget.spend(8, self._context.place)
         key = self._text(_MAX_KEY, "a key")
         if not key or not key.isascii() or not key.isprintable():
             raise FormatError(where, "a key of printable ASCII was expected")
@@ -212,7 +212,7 @@ class _File:
     def _tensor(self, names: set[str]) -> GgufTensor:
         """Read a tensor; its start counts from the first one's."""
         where = f"byte {self._cursor.offset}"
-        self._context.budget.spend(4, self._context.place)
+        self._context.budget.spend(8, self._context.place)
         name = self._text(_MAX_NAME, "a tensor's name")
         if name in names:
             raise FormatError(where, f"a second tensor is named {shown(name)!r}")
@@ -234,15 +234,16 @@ class _File:
     def _placed(self, tensors: list[GgufTensor]) -> tuple[GgufTensor, ...]:
         start = self._aligned(self._cursor.offset)
         reached = 0
-        for tensor in tensors:
+        for index, tensor in enumerate(tensors):
             if tensor.start != reached:
                 raise FormatError(f"tensor {shown(tensor.name)!r}", f"lies at {tensor.start}, where {reached} was expected")
             if start + tensor.start + tensor.size > self._window.size:
                 raise FormatError(f"tensor {shown(tensor.name)!r}", "ends behind the end of the file")
             reached = self._aligned(tensor.start + tensor.size)
+            tensors[index] = attrs.evolve(tensor, start=start + tensor.start)
         if self._window.size > start + reached:
             raise FormatError(f"byte {start + reached}", f"{self._window.size - start - reached} bytes behind the last tensor")
-        return tuple(attrs.evolve(tensor, start=start + tensor.start) for tensor in tensors)
+        return tuple(tensors)
 
     def _aligned(self, offset: int) -> int:
         return -(-offset // self._alignment) * self._alignment

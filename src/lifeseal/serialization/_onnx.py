@@ -8,7 +8,7 @@ Source: ONNX ``onnx/onnx.proto`` (IR version 13) and ``docs/ExternalData.md``; O
 CVE-2022-25882, CVE-2024-27318, CVE-2025-51480, CVE-2026-27489, CVE-2026-34446.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from types import MappingProxyType
 from typing import Final
 
@@ -16,7 +16,7 @@ from lifeseal.errors import FormatError
 from lifeseal.serialization._beside import Reference, leads_outside
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._onnx_operators import is_own, is_python
-from lifeseal.serialization._protobuf import MAX_DEPTH, Field, Wire, outline, span, unknown
+from lifeseal.serialization._protobuf import MAX_DEPTH, MAX_NAME, Field, Wire, outline, span, unknown
 from lifeseal.serialization._rules import shown
 from lifeseal.serialization._window import CachedWindow, Window
 
@@ -58,6 +58,7 @@ _PATHS: Final = frozenset({"location", "basepath"})
 _KEYS: Final = _PATHS | {"checksum"}
 _MAX_DIGITS: Final = 18
 _MAX_OPERATORS: Final = 1 << 12
+_MAX_ENTRIES: Final = 64
 _MAX_CONTEXT: Final = 1 << 12
 
 
@@ -118,23 +119,25 @@ class _Model:
                 raise FormatError(f"byte {field.start}", "a name with control characters, which could be a message of another format")
 
     def _import(self, field: Field) -> None:
-        domains = [self._wire.text(inner) for inner in self._wire.fields(*span(field)) if inner.number == 1]
-        self._imported.update(map(_domain, domains or [""]))
+        domain = ""
+        for inner in self._wire.fields(*span(field)):
+            domain = self._wire.text(inner, MAX_NAME) if inner.number == 1 else domain
+        self._imported.add(_domain(domain))
+        self._check_count(self._imported, field.start, "sets of operators")
 
     def _node(self, start: int, stop: int, depth: int) -> None:
         operator, domain = "", ""
         for field in self._wire.fields(start, stop):
             if field.number == _NODE_OPERATOR:
-                operator = self._wire.text(field)
+                operator = self._wire.text(field, MAX_NAME)
             elif field.number == _NODE_DOMAIN:
-                domain = _domain(self._wire.text(field))
+                domain = _domain(self._wire.text(field, MAX_NAME))
             elif field.number == _NODE_ATTRIBUTE:
                 self._attribute(*span(field), depth + 1)
             elif field.number not in _NODE:
                 raise unknown(field, "node")
         self._used.add((domain, operator))
-        if len(self._used) > _MAX_OPERATORS:
-            raise FormatError(f"byte {start}", f"more than {_MAX_OPERATORS} different operators")
+        self._check_count(self._used, start, "operators")
 
     def _attribute(self, start: int, stop: int, depth: int) -> None:
         name, value = "", ""
@@ -155,9 +158,9 @@ class _Model:
         domain, name = "", ""
         for field in self._wire.fields(start, stop):
             if field.number == _FUNCTION_NAME:
-                name = self._wire.text(field)
+                name = self._wire.text(field, MAX_NAME)
             elif field.number == _FUNCTION_DOMAIN:
-                domain = _domain(self._wire.text(field))
+                domain = _domain(self._wire.text(field, MAX_NAME))
             elif field.number == _FUNCTION_OPSETS:
                 self._import(field)
             elif field.number in _WALKED["function"]:
@@ -165,12 +168,19 @@ class _Model:
             elif field.number not in _PLAIN["function"]:
                 raise unknown(field, "function")
         self._defined.add((domain, name))
+        self._check_count(self._defined, start, "functions")
+
+    def _check_count(self, names: Sized, start: int, what: str) -> None:
+        if len(names) > _MAX_OPERATORS:
+            raise FormatError(f"byte {start}", f"more than {_MAX_OPERATORS} different {what}")
 
     def _tensor(self, start: int, stop: int, _: int) -> None:
         entries: list[tuple[str, str]] = []
         for field in self._wire.fields(start, stop):
             if field.number == _EXTERNAL:
                 entries.append(self._wire.pair(field))
+                if len(entries) > _MAX_ENTRIES:
+                    raise FormatError(f"byte {start}", f"more than {_MAX_ENTRIES} entries of external data")
             elif field.number not in _TENSOR:
                 raise unknown(field, "tensor")
         if entries:

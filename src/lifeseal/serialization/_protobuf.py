@@ -19,6 +19,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIDTHS: Final = {_FIXED64: 8, _FIXED32: 4}
 _LEAD: Final = 20
 _MAX_TEXT: Final = 1 << 20
+MAX_NAME: Final = 1 << 10
 _MAX_TAG: Final = 1 << 32
 MAX_DEPTH: Final = 100
 _MAX_OUTLINE: Final = 1 << 18
@@ -91,14 +92,14 @@ class Wire:
             position = begin + length
             yield Field(number, wire == _BYTES, value, begin, position)
 
-    def text(self, field: Field) -> str:
+    def text(self, field: Field, limit: int = _MAX_TEXT) -> str:
         """Return a field's text.
 
         Raises:
-            FormatError: It is a number, not UTF-8, or longer than a mebibyte.
+            FormatError: It is a number, not UTF-8, or longer than the limit.
         """
-        if not field.is_bytes or field.stop - field.start > _MAX_TEXT:
-            raise FormatError(f"byte {field.start}", f"a text of at most {_MAX_TEXT} bytes was expected")
+        if not field.is_bytes or field.stop - field.start > limit:
+            raise FormatError(f"byte {field.start}", f"a text of at most {limit} bytes was expected")
         try:
             return self.window.read(field.start, field.stop - field.start).decode("utf-8")
         except UnicodeDecodeError:

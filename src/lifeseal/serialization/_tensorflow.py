@@ -15,7 +15,7 @@ from lifeseal.errors import FormatError
 from lifeseal.serialization._beside import leads_outside
 from lifeseal.serialization._budget import Budget
 from lifeseal.serialization._context import Context
-from lifeseal.serialization._protobuf import Field, Wire, outline, span, unknown, varint
+from lifeseal.serialization._protobuf import MAX_NAME, Field, Wire, outline, span, unknown, varint
 from lifeseal.serialization._rules import shown
 from lifeseal.serialization._tensorflow_operators import CHECKPOINT, COMPUTE, REACH_OUT
 from lifeseal.serialization._window import CachedWindow, PartWindow, Window
@@ -177,7 +177,7 @@ class _Walker:
             elif inner == "named collection":
                 self._collection(*span(field))
             elif inner == "name":
-                self.fed.add(self._wire.text(field).partition(":")[0])
+                self._add(self.fed, self._wire.text(field, MAX_NAME).partition(":")[0], field)
             elif inner == "file":
                 self._asset(self._wire.text(field))
             elif inner == "configuration":
@@ -186,6 +186,11 @@ class _Walker:
                     self._context.judge(content, self._context.inside(f"configuration at byte {field.start}"))
             elif inner is not None:
                 self.walk(inner, *span(field))
+
+    def _add(self, names: set[str], name: str, field: Field) -> None:
+        names.add(name)
+        if len(names) > _MAX_OPERATORS:
+            raise FormatError(f"byte {field.start}", f"more than {_MAX_OPERATORS} different names")
 
     def _asset(self, name: str) -> None:
         self.has_assets = True
@@ -215,14 +220,14 @@ class _Walker:
             if field.number == 1 and field.stop - field.start <= _MAX_PLACE:
                 name = self._wire.window.read(field.start, field.stop - field.start).decode("utf-8", "replace")
             elif field.number == _NODE_OPERATOR:
-                operator = self._wire.text(field)
+                operator = self._wire.text(field, MAX_NAME)
                 if not _OPERATOR.fullmatch(operator):
                     raise FormatError(f"byte {field.start}", f"{shown(operator)!r} is no name of an operator")
-                self.operators.add(operator)
-                if len(self.operators) > _MAX_OPERATORS:
-                    raise FormatError(f"byte {field.start}", f"more than {_MAX_OPERATORS} different operators")
+                self._add(self.operators, operator, field)
             elif field.number == _NODE_ATTRIBUTE:
                 attributes.append(field)
+                if len(attributes) > _MAX_OPERATORS:
+                    raise FormatError(f"byte {start}", f"more than {_MAX_OPERATORS} attributes")
             elif field.number not in _NODE:
                 raise unknown(field, "node")
         return name, operator, attributes
@@ -243,10 +248,11 @@ class _Walker:
             for tensor in self._wire.fields(*span(value)) if value.number == 2 else ():  # noqa: PLR2004
                 if tensor.number != _VALUE_TENSOR:
                     continue
-                fields = list(self._wire.fields(*span(tensor)))
-                found = [field for field in fields if field.is_bytes and field.number in {_TENSOR_CONTENT, _TENSOR_TEXTS}]
-                is_text = any(field.number == 1 and field.value == _TEXT_TYPE for field in fields)
-                if is_text and len(found) == 1 and 0 < found[0].stop - found[0].start <= _MAX_PLACE:
-                    data = self._wire.window.read(found[0].start, found[0].stop - found[0].start)
-                    skipped = varint(data, 0, found[0].start)[1] if found[0].number == _TENSOR_CONTENT else 0
-                    yield data[skipped:].decode("utf-8", "backslashreplace")
+                count, begin, end, is_text, is_packed = 0, 0, 0, False, False
+                for field in self._wire.fields(*span(tensor)):
+                    is_text = is_text or (field.number == 1 and field.value == _TEXT_TYPE)
+                    if field.is_bytes and field.number in {_TENSOR_CONTENT, _TENSOR_TEXTS}:
+                        count, begin, end, is_packed = count + 1, field.start, field.stop, field.number == _TENSOR_CONTENT
+                if is_text and count == 1 and 0 < end - begin <= _MAX_PLACE:
+                    data = self._wire.window.read(begin, end - begin)
+                    yield data[varint(data, 0, begin)[1] if is_packed else 0 :].decode("utf-8", "backslashreplace")
