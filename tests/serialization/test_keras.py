@@ -143,6 +143,12 @@ def test_a_name_that_stands_twice_is_not_safe():
     assert judged(twice.replace(b'"class_name": "Lambda", ', b"")).verdict == "safe"
 
 
+def test_a_field_that_stands_twice_hides_nothing():
+    lookup = model(layer("StringLookup", "keras.layers", config={"vocabulary": ["a"]}))
+    assert judged(lookup).verdict == "safe"
+    assert judged(lookup.replace(b'"vocabulary"', b'"vocabulary": "/etc/passwd", "vocabulary"')).rules == {"keras-code"}
+
+
 def test_members_beside_the_configuration_are_judged():
     content = archive(
         ("metadata.json", b"{}"), ("config.json", model(DENSE)), ("model.weights.h5", b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")

@@ -83,3 +83,31 @@ def test_a_graph_as_text_is_judged_as_the_graph():
     assert judged(content.replace(b'"Placeholder"', b'"Write" "File"')).verdict == "unreadable"
     assert judged(content.replace(b"Placeholder", b"\\127riteFile")).verdict == "unreadable"
     assert judged(b'To write a file, say op: "WriteFile".').verdict == "safe"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ('version="opset1"', ""),
+        ('name="w"', 'name="a > b" version="extension"'),
+        ('name="w" type="Const" version="opset1"', "name='version=\"opset1\"' type='Const' version='extension'"),
+        ('version="opset1"', 'version="&#101;xtension"'),
+    ],
+)
+def test_an_operator_of_an_extension_is_found_however_its_tag_is_written(changed):
+    assert judged(NET.encode()).verdict == "safe"
+    assert changed[0] in NET
+    assert judged(NET.replace(*changed).encode()).rules == {"openvino-operator"}
+
+
+def test_a_network_without_fields_of_its_own_is_one():
+    assert judged(b'<net><layer id="0" type="Own" version="extension"/></net>').rules == {"openvino-operator"}
+
+
+def test_an_inclusion_that_is_written_with_references_is_found():
+    included = '<PMML xmlns:xi="http://www.w3.org/2001/XIncl&#117;de"><xi:include href="/etc/passwd"/></PMML>'
+    assert judged(included.encode()).rules == judged(included.replace("&#117;", "u").encode()).rules == {"xml-external"}
+
+
+def test_a_graph_as_text_may_hold_comments():
+    assert judged(b'node {\n  op: # a comment\n    "PyFunc"\n}\n').rules == {"tf-reaches-out"}

@@ -13,7 +13,7 @@ from lifeseal.serialization._report import FileReport, Verdict
 from lifeseal.serialization._rules import Findings, shown
 
 MAX_REFERENCES: Final = 1 << 12
-_OUTSIDE: Final = re.compile(r"[/\\]|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://|\*/")
+_OUTSIDE: Final = re.compile(r"[/\\~]|[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]*://|\*/")
 
 
 class Folder(Source, Protocol):

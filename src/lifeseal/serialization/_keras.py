@@ -148,9 +148,9 @@ def _judge_tensorflow(called: object, context: Context) -> None:
 
 
 def _all(value: object, name: str) -> list[object]:
-    """Return every value under a name of an object; of anything else none."""
+    """Return every value under a name of an object, also of one that stands there twice; of anything else none."""
     if isinstance(value, dict):
-        return [value[name]] if name in value else []
+        return _all_in(getattr(value, "pairs", list(value.items())), name)
     return _all_in(value, name) if isinstance(value, list) else []
 
 

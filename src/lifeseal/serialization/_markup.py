@@ -5,6 +5,7 @@ Source: XML 1.0 sections 2.8, 4.2 and 4.3.3; XInclude 1.0; PMML 4.4; OpenVINO "I
 """
 
 import re
+from html import unescape
 from typing import Final
 
 from lifeseal.serialization._beside import Reference, leads_outside
@@ -20,15 +21,15 @@ _ENTITY: Final = re.compile(r"<!ENTITY\s+(%\s+)?\S+\s*(SYSTEM|PUBLIC)?\s*(\"[^\"
 _DEFINITIONS: Final = re.compile(r"https?://www\.(w3\.org|apple\.com|oasis-open\.org|dmg\.org)/[\w./+-]+", re.ASCII)
 _INCLUDE: Final = "http://www.w3.org/2001/XInclude"
 _ROOT: Final = re.compile(r"<(?!\?|!)([\w:.-]+)")
-_NET: Final = re.compile(r"<net\s")
-_LAYER: Final = re.compile(r"<layer\s[^>]*?\stype\s*=\s*[\"']([^\"']*)[\"'][^>]*")
-_VERSION: Final = re.compile(r"\sversion\s*=\s*[\"']([^\"']*)")
+_NET: Final = re.compile(r"<net[\s>]")
+_LAYER: Final = re.compile(r"<layer(?=[\s/>])(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+")
+_FIELD: Final = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 _CONSTANT: Final = re.compile(r"<data\s[^>]*")
 _PLACE: Final = re.compile(r"\s(offset|size)\s*=\s*[\"'](\d{1,18})[\"']")
 _OPSET: Final = re.compile(r"opset\d+|experimental|ie_internal_opset")
 _COMMENTS: Final = re.compile(r"\A(?:\s*#[^\n]*\n)*")
 _GRAPH: Final = re.compile(r"(?:saved_model_schema_version|meta_graphs|meta_info_def|graph_def|node|library|versions?)\s*(?::|\{|<)")
-_OPERATOR: Final = re.compile(r"\bop\s*:\s*((?:(?:\"[^\"\n]*\"|'[^'\n]*')\s*)+)")
+_OPERATOR: Final = re.compile(r"\bop(?:\s|#[^\n]*\n)*:(?:\s|#[^\n]*\n)*((?:(?:\"[^\"\n]*\"|'[^'\n]*')\s*)+)")
 _NAME: Final = re.compile(r"[\"']([\w>./-]+)[\"']\s*", re.ASCII)
 
 
@@ -70,7 +71,7 @@ def _judge_xml(text: str, context: Context) -> str:
             context.say("xml-external", "", f"an entity that is read from elsewhere: {shown(match[3] or '')}")
         elif match[1] or "&" in (match[3] or "&") or "%" in (match[3] or ""):
             context.say("xml-entity", "", "an entity that stands for others, which can grow without end")
-    if _INCLUDE in text:
+    if _INCLUDE in (unescape(text) if "&#" in text else text):
         context.say("xml-external", "", "includes other files")
     if _NET.search(text):
         _judge_openvino(text, context)
@@ -82,9 +83,9 @@ def _judge_xml(text: str, context: Context) -> str:
 def _judge_openvino(text: str, context: Context) -> None:
     stop = 0
     for match in _LAYER.finditer(text):
-        version = _VERSION.search(match[0])
-        if version is not None and not _OPSET.fullmatch(version[1]):
-            context.say("openvino-operator", repr(shown(match[1])), "an operator of an extension, which a library must bring")
+        fields = {name: one or other for name, one, other in _FIELD.findall(match[0])}
+        if not _OPSET.fullmatch(fields.get("version", "")):
+            context.say("openvino-operator", repr(shown(fields.get("type", ""))), "an operator of an extension, which a library must bring")
     for match in _CONSTANT.finditer(text):
         places = {name: int(value) for name, value in _PLACE.findall(match[0])}
         if places.keys() == {"offset", "size"}:
