@@ -83,9 +83,11 @@ def _judge_xml(text: str, context: Context) -> str:
 def _judge_openvino(text: str, context: Context) -> None:
     stop = 0
     for match in _LAYER.finditer(text):
-        fields = {name: one or other for name, one, other in _FIELD.findall(match[0])}
-        if not _OPSET.fullmatch(fields.get("version", "")):
-            context.say("openvino-operator", repr(shown(fields.get("type", ""))), "an operator of an extension, which a library must bring")
+        fields = [(name, one or other) for name, one, other in _FIELD.findall(match[0])]
+        versions = [value for name, value in fields if name == "version"] or [""]
+        if not all(map(_OPSET.fullmatch, versions)):
+            kind = next((value for name, value in fields if name == "type"), "")
+            context.say("openvino-operator", repr(shown(kind)), "an operator of an extension, which a library must bring")
     for match in _CONSTANT.finditer(text):
         places = {name: int(value) for name, value in _PLACE.findall(match[0])}
         if places.keys() == {"offset", "size"}:
