@@ -84,3 +84,8 @@ def test_lengths_without_end_are_refused(lead):
 def test_a_pickle_that_acts_is_no_map():
     assert judged(b"\x82\x01cos\nsystem\n(S'true'\ntR.").verdict == "unsafe"
     assert judged(b"\x82\xa6params\x80\xa4step\x01").verdict == "safe"
+
+
+@pytest.mark.parametrize("content", [b"\xde\0\0", b"\xdf\0\0\0", b"\xdf\0\0\0\0", b"\xde\0\1\xd9", b"\x81\xd9", b"\x81"])
+def test_a_map_without_its_first_key_is_none(content):
+    assert judged(content).verdict == "unreadable"

@@ -27,9 +27,9 @@ _TYPES: Final = re.compile(
 
 def is_msgpack(head: bytes, window: Window) -> bool:
     """Tell whether a map with a name as its first key stands first."""
-    if head[0] not in _MAPS or window.size < 3:  # noqa: PLR2004 - a map, a key and a value
-        return False
     start = 1 + _WIDE_MAPS.get(head[0], 0)
+    if head[0] not in _MAPS or window.size < start + 2:  # a map, a key and a value
+        return False
     length, first = (head[start] & 31, start + 1) if head[start] >> 5 == 5 else (head[start + 1], start + 2) if head[start] == 0xD9 else (0, 0)  # noqa: PLR2004
     name = head[first : first + length]
     return bool(name) and name.decode("latin-1").isprintable()
