@@ -6,12 +6,12 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import attrs
 
 from lifeseal._io._progress import ProgressCallback
-from lifeseal._io._source import DiskSource, Reader, Source
+from lifeseal._io._source import DiskReader, DiskSource, Reader, Source
 from lifeseal._io._threads import Report, collect, in_threads
 from lifeseal.errors import FormatError, LimitError
 
@@ -211,8 +211,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@attrs.frozen
-class _Piece:
+class _Piece(NamedTuple):
     """A file, or a shard of it: ``last`` ends where the file does."""
 
     name: str
@@ -253,14 +252,13 @@ def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashNa
         results = []
         for piece in batch:
             hasher = new_hasher(algorithm, threads=width)
-
-            def take(data: memoryview, hasher: Hasher = hasher) -> None:
-                hasher.update(data)
-                report.add(len(data))
-
             with source.open(piece.name) as reader:
-                stop = None if piece.last else piece.start + piece.length
-                read_through(reader, f"{source.where}: {piece.name!r}", buffer, take, start=piece.start, end=stop)
+                whole = isinstance(reader, DiskReader) and piece.last and not piece.start
+                if whole and reader.size < len(buffer) and reader.readinto(buffer, 0) == reader.size:
+                    hasher.update(buffer[: reader.size])  # most files are small: one read, and the rest of this costs more than that
+                    report.add(reader.size)
+                else:
+                    _hash_piece(reader, f"{source.where}: {piece.name!r}", buffer, hasher, piece, report)
                 results.append(FileDigest(name=piece.name, size=reader.size, digest=hasher.digest(), start=piece.start))
         return results
 
@@ -269,6 +267,14 @@ def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashNa
     if report.progress is None and (threads == 1 or len(batches) == 1):
         return [entry for batch in batches for entry in work(batch)]
     return [entry for entries in in_threads([functools.partial(work, batch) for batch in batches], report, threads=threads) for entry in entries]
+
+
+def _hash_piece(reader: Reader, where: str, buffer: memoryview, hasher: Hasher, piece: _Piece, report: Report) -> None:
+    def take(data: memoryview) -> None:
+        hasher.update(data)
+        report.add(len(data))
+
+    read_through(reader, where, buffer, take, start=piece.start, end=None if piece.last else piece.start + piece.length)
 
 
 def in_batches(names: Iterable[str], sizes: Mapping[str, int], *, files: int = _BATCH_FILES, size: int = _BATCH_BYTES) -> list[list[str]]:

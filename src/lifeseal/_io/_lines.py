@@ -58,12 +58,16 @@ class _Utf8:
     """Refuses text that is not UTF-8, a piece at a time."""
 
     def __init__(self, where: str) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._where = where
+        self._between = True  # characters
 
     def take(self, data: bytes, count: int, *, final: bool = False) -> None:
+        if self._between and data.isascii():
+            return
         try:
-            self._decode(data, final)
+            self._decoder.decode(data, final)
+            self._between = not self._decoder.getstate()[0]
         except UnicodeDecodeError as error:
             place = max(error.start - len(error.object) + len(data), 0)
             record = count + data.count(b"\n", 0, place)

@@ -140,11 +140,29 @@ class DiskSource:
             OSError: A folder cannot be read.
         """
         found = []
-        for name, fault in self._walk(ignore):
+        for name, fault, _ in self._walk(ignore):
             if fault is not None:
                 raise fault
             found.append(name)
         return tuple(sorted(found))
+
+    def stamps(self) -> dict[str, bytes]:
+        """List every file as `names` does, each with its stamp; cheaper than to ask for them one by one.
+
+        Returns:
+            What `stamp` tells, by relative POSIX name, sorted by code point.
+
+        Raises:
+            FormatError: As for `names`.
+            LimitError: As for `names`.
+            OSError: A folder or file cannot be read.
+        """
+        found = {}
+        for name, fault, entry in self._walk(frozenset()):
+            if fault is not None:
+                raise fault
+            found[name] = self.stamp(name) if entry is None or entry.is_symlink() else _stamp(entry.stat(follow_symlinks=False))
+        return dict(sorted(found.items()))
 
     def size(self, name: str) -> int:
         """Tell the bytes of one file, to plan work by.
@@ -217,7 +235,7 @@ class DiskSource:
         Raises:
             LimitError: More files than the limit.
         """
-        for name, fault in self._walk(frozenset()):
+        for name, fault, _ in self._walk(frozenset()):
             yield printable_name(name), "" if fault is None else printable_name(str(fault))
 
     def open(self, name: str) -> DiskReader:
@@ -298,22 +316,22 @@ class DiskSource:
             raise
         raise FormatError(place, f"a regular file was expected, not a symbolic link{' into the blobs of a Hub cache' if of_hub else ''}")
 
-    def _walk(self, ignore: frozenset[str]) -> Iterator[tuple[str, FormatError | LimitError | OSError | None]]:
-        """Yield every name that is not ignored, and what is wrong with it; folders only where they cannot be read."""
+    def _walk(self, ignore: frozenset[str]) -> "Iterator[tuple[str, FormatError | LimitError | OSError | None, os.DirEntry[str] | None]]":
+        """Yield every name that is not ignored, what is wrong with it, and its entry; folders only where they cannot be read."""
         if not self.is_folder:
-            yield self.name, self._fault(self.name, None)
+            yield self.name, self._fault(self.name, None), None
             return
         count = 0
         pending: list[tuple[str, int]] = [("", 0)]
         while pending:
             prefix, depth = pending.pop()
             if depth > MAX_FOLDER_DEPTH:
-                yield prefix.rstrip("/"), LimitError(f"{self.where}: {prefix!r}", limit=MAX_FOLDER_DEPTH, seen=depth, unit="nested folders")
+                yield prefix.rstrip("/"), LimitError(f"{self.where}: {prefix!r}", limit=MAX_FOLDER_DEPTH, seen=depth, unit="nested folders"), None
                 continue
             try:
                 folder = self._descend(prefix.split("/")[:-1])
             except (FormatError, OSError) as error:
-                yield prefix.rstrip("/") or ".", error
+                yield prefix.rstrip("/") or ".", error, None
                 continue
             try:
                 with os.scandir(folder) as entries:
@@ -327,7 +345,7 @@ class DiskSource:
                         count += 1
                         if count > MAX_FILES:
                             raise LimitError(self.where, limit=MAX_FILES, seen=count, unit="files")
-                        yield name, self._fault(name, entry)
+                        yield name, self._fault(name, entry), entry
             finally:
                 os.close(folder)
 
@@ -393,7 +411,8 @@ def checked_name(name: str, *, where: str) -> str:
         name.encode("utf-8")
     except UnicodeEncodeError:
         raise FormatError(f"{where}: {name!r}", "the name is not UTF-8") from None
-    if "\0" in name or any(part in {"", ".", ".."} for part in name.split("/")):
+    parts = f"/{name}/"
+    if "\0" in name or "//" in parts or "/./" in parts or "/../" in parts:
         raise FormatError(f"{where}: {name[:200]!r}", "a relative name without empty, '.' or '..' parts was expected")
     return name
 

@@ -51,8 +51,9 @@ class Report:
         """
         if self.stopped:
             raise Cancelled
-        with self._lock:
-            self._done += amount
+        if self.progress is not None:
+            with self._lock:
+                self._done += amount
 
     def tell(self) -> None:
         """Tell the callback how far the work has come; it may raise."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 CHUNK = 1024  # leaves that are hashed, stored and looked up together; a power of two, so each chunk is a subtree
 _LEVELS = CHUNK.bit_length() - 1
 _sha256 = hashlib.sha256
+_NODE = _sha256(b"\1")
 
 EMPTY_ROOT = _sha256().digest()
 
@@ -23,8 +24,8 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 def level_above(nodes: Sequence[bytes]) -> list[bytes]:
     """Hash a level's nodes in pairs; an odd last one goes up as it is."""
-    pairs = iter(nodes)
-    above = [_sha256(b"\1" + left + right).digest() for left, right in zip(pairs, pairs, strict=False)]
+    pairs, begin = iter(nodes), _NODE.copy  # a copy costs less than a new one
+    above = [hasher.update(left + right) or hasher.digest() for left, right in zip(pairs, pairs, strict=False) if (hasher := begin())]
     if len(nodes) & 1:
         above.append(nodes[-1])
     return above

@@ -71,9 +71,10 @@ class Recording:
         self._started = time.time_ns()
 
     def run(self, previous: Manifest | None) -> tuple[RecordedFile, ...]:
-        names = [(source, prefix, source.names()) for source, prefix in self._sources]
+        listed = [(source, prefix, source.stamps()) for source, prefix in self._sources]
+        names = [(source, prefix, tuple(there)) for source, prefix, there in listed]
         self._refuse_too_much(names)
-        stamps = {prefix + name: source.stamp(name) for source, prefix, there in names for name in there}
+        stamps = {prefix + name: stamp for _, prefix, there in listed for name, stamp in there.items()}
         self._sizes = {path: stamped_size(stamp) for path, stamp in stamps.items()}
         self._meter = Meter("recording", sum(self._sizes.values()), self._progress)
         self._reuse(stamps, previous)
