@@ -14,6 +14,7 @@ from benchmarks._convert import WAYS, make_checkpoint
 from benchmarks._data import ROOT, SCANNING_PACKAGES, SEALING_PACKAGES, make_files, own, peer
 from benchmarks._datasets import measure_data_files, measure_data_records
 from benchmarks._measure import Contender, Row, Sample, compare, rows_of
+from benchmarks._scale import measure_data_scale
 from benchmarks._search import make_model, make_place
 
 _READ_ALL = (
@@ -347,6 +348,7 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "scanners": measure_scanners,
     "data-files": measure_data_files,
     "data-records": measure_data_records,
+    "data-scale": measure_data_scale,
     "convert": measure_convert,
     "search": measure_search,
 }

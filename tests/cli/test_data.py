@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lifeseal import attestation, provenance
+from lifeseal import attestation, provenance, testing
 from support import authority
 
 
@@ -235,3 +235,24 @@ def test_how_files_are_cut_can_be_said(cli, lines, tmp_path):
     for wrong in ("log=lines", ".log=nonsense", ".log"):
         answer = cli(*command, "--format", wrong)
         assert (answer.code, "maps endings such as '.log'" in answer.err) == (2, True)
+
+
+def test_a_dataset_on_the_hub_is_recorded_at_the_commit_that_its_revision_means(process, tmp_path):
+    with testing.hub() as hub:
+        commit = hub.add("acme/reviews", {"README.md": b"# Reviews\n", "data.bin": b"x" * 5000}, kind="dataset")
+        words = ("hf://datasets/acme/reviews@main", "--out", tmp_path / "m.json", "--licence", "MIT")
+        answer = process("data", "record", *words, "--json", env=dict(hub.environment))
+        document = json.loads((tmp_path / "m.json").read_bytes())
+    assert (answer.code, answer.document["pinned"]) == (0, [f"hf://datasets/acme/reviews@{commit}"])
+    assert document["pinned"] == answer.document["pinned"]
+    assert (document["description"]["name"], document["description"]["source"]) == ("reviews", "hf://datasets/acme/reviews@main")
+    assert {file["path"]: file.get("stated_by") for file in document["files"]} == {"README.md": None, "data.bin": "server"}
+
+
+def test_a_server_that_does_not_answer_is_unavailable_and_leaves_nothing(cli, tmp_path):
+    (tmp_path / "x").write_bytes(b"x")
+    assert cli("data", "record", f"file://{tmp_path}/x", "--out", tmp_path / "m.json").code == 0
+    answer = cli("data", "record", f"file://{tmp_path}/none", "--out", tmp_path / "n.json")
+    assert (answer.code, "there is nothing" in answer.err) == (2, True)
+    assert cli("data", "record", "nosuch://x", "--out", tmp_path / "n.json").code == 2
+    assert not (tmp_path / "n.json").exists()

@@ -15,6 +15,7 @@ DIGESTS = {
     "v2": "sha256:fec0bb7027537df4922c4dddb6aa55c227fc8702a4dd7c4d1ad5007f7b6b0e99",
     "v2-keyed": "sha256:bfeed111ca5fe6f3ef84e8a5df5fee8daae312e8c241baf90b4daff119368a52",
     "v2-tables": "sha256:d5c53a348485bc11df86427e5ddf2f7ff595aa2c23da94ee9a4699043d4f7673",
+    "v3": "sha256:ea580f65718f322e709089b5b4afd9139f53e3249a9cd4d7cc235f89209b82bc",
 }
 DATA = {"v2-tables": "tables"}
 

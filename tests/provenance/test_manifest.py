@@ -91,7 +91,7 @@ def test_what_is_no_manifest_is_refused(data):
         (lambda d: d.pop("derived_from"), "m"),
         (lambda d: d.update(derived_from=["md5:" + "ab" * 16]), "m, 'derived_from'"),
         (lambda d: d.update(derived_from=[7]), "m, 'derived_from'"),
-        (lambda d: d.update(schema="lifeseal.dataset/3"), "m, 'schema'"),
+        (lambda d: d.update(schema="lifeseal.dataset/4"), "m, 'schema'"),
         (lambda d: d["files"][0].update(records={}), "m, 'files'"),
         (lambda d: d["description"].update(custodian="x"), "m, 'description'"),
         (lambda d: d.update(derived_from=[{"digest": "sha256:" + "ab" * 32, "step": ""}]), "m, 'derived_from'"),
@@ -109,6 +109,35 @@ def test_what_is_no_manifest_is_refused(data):
 )
 def test_a_bad_field_is_refused_at_its_place(change, place, manifest):
     fields = document(manifest)
+    change(fields)
+    with pytest.raises(FormatError) as caught:
+        Manifest.from_bytes(written(fields), where="m")
+    assert caught.value.where.partition(": ")[0] == place
+
+
+PINNED = "hf://datasets/acme/reviews@" + "ab" * 20
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda d: d["files"][0].update(stated_by="nobody"), "m, 'files', 'stated_by'"),
+        (lambda d: d["files"][0].update(stated_by=""), "m, 'files', 'stated_by'"),
+        (lambda d: d.update(pinned=[PINNED[:-1]]), "m, 'pinned'"),
+        (lambda d: d.update(pinned=[PINNED.replace("ab", "AB")]), "m, 'pinned'"),
+        (lambda d: d.update(pinned=["https://example.org"]), "m, 'pinned'"),
+        (lambda d: d.update(pinned=[7]), "m, 'pinned'"),
+        (lambda d: d.update(warnings=[]), "m"),
+        (lambda d: d.pop("warnings"), "m"),
+        (lambda d: d.update(schema="lifeseal.dataset/2"), "m, 'files'"),
+        (lambda d: (d.pop("pinned"), d.pop("warnings"), d["files"][0].pop("stated_by")), "m"),
+    ],
+)
+def test_a_bad_field_of_schema_3_is_refused_at_its_place(change, place, manifest):
+    files = (attrs.evolve(manifest.files[0], stated_by="server"), *manifest.files[1:])
+    remote = attrs.evolve(manifest, files=files, pinned=(PINNED,))
+    assert Manifest.from_bytes(remote.to_bytes()) == remote
+    fields = document(remote)
     change(fields)
     with pytest.raises(FormatError) as caught:
         Manifest.from_bytes(written(fields), where="m")

@@ -200,9 +200,9 @@ def test_workers_make_the_same_manifest_and_the_same_leaf_files(workers, tmp_pat
 
 def test_a_workers_piece_that_has_another_count_is_refused(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"x\n" * 1025)
-    assert len(_recording._hash_segment(str(tmp_path), "a.txt", "text", (0, 2048, 0, 1024), None)[0]) == 32 * 1024
+    assert len(_recording._hash_segment(str(tmp_path), "a.txt", "text", (0, 2048, 0, 1024), None, b"")[0]) == 32 * 1024
     with pytest.raises(FormatError, match="changed while it was read"):
-        _recording._hash_segment(str(tmp_path), "a.txt", "text", (0, 2050, 0, 1024), None)
+        _recording._hash_segment(str(tmp_path), "a.txt", "text", (0, 2050, 0, 1024), None, b"")
 
 
 def test_a_fault_in_a_workers_piece_names_the_record_in_the_file(tmp_path, description, monkeypatch):

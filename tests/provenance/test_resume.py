@@ -37,7 +37,7 @@ def later(monkeypatch):
 @pytest.fixture
 def record(tmp_path, shards, description, monkeypatch):
     """Record the shards; keeps the names that were read."""
-    real, whole = _work.record_file, _work.hash_files
+    real, whole = _work.record_file, _work.hash_whole
 
     def run(stop_after=None, **options):
         run.read = []
@@ -53,7 +53,7 @@ def record(tmp_path, shards, description, monkeypatch):
             return whole(source, names, **more)
 
         monkeypatch.setattr(_work, "record_file", watched)
-        monkeypatch.setattr(_work, "hash_files", watched_whole)
+        monkeypatch.setattr(_work, "hash_whole", watched_whole)
         return provenance.record(shards, description=description, records=Records(leaves=tmp_path / "leaves"), **options)
 
     return run

@@ -258,7 +258,9 @@ def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashNa
                     hasher.update(buffer[: reader.size])  # most files are small: one read, and the rest of this costs more than that
                     report.add(reader.size)
                 else:
-                    _hash_piece(reader, f"{source.where}: {piece.name!r}", buffer, hasher, piece, report)
+                    stop = None if piece.last else piece.start + piece.length
+                    take = _telling(hasher, report)
+                    read_through(reader, f"{source.where}: {piece.name!r}", buffer, take, start=piece.start, end=stop)
                 results.append(FileDigest(name=piece.name, size=reader.size, digest=hasher.digest(), start=piece.start))
         return results
 
@@ -269,12 +271,12 @@ def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashNa
     return [entry for entries in in_threads([functools.partial(work, batch) for batch in batches], report, threads=threads) for entry in entries]
 
 
-def _hash_piece(reader: Reader, where: str, buffer: memoryview, hasher: Hasher, piece: _Piece, report: Report) -> None:
+def _telling(hasher: Hasher, report: Report) -> Callable[[memoryview], object]:
     def take(data: memoryview) -> None:
         hasher.update(data)
         report.add(len(data))
 
-    read_through(reader, where, buffer, take, start=piece.start, end=None if piece.last else piece.start + piece.length)
+    return take
 
 
 def in_batches(names: Iterable[str], sizes: Mapping[str, int], *, files: int = _BATCH_FILES, size: int = _BATCH_BYTES) -> list[list[str]]:

@@ -4,6 +4,7 @@
 import contextlib
 import datetime as dt
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 _PATIENCE = 5.0  # seconds for what a worker is at when the work ends early
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
+
+
+def _places(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str | Path, ...]:
+    """Make paths of what are no URLs."""
+    return tuple(value if _URL.match(value) else Path(value) for value in values)
 
 
 @click.command(
@@ -27,11 +34,12 @@ _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
         "lifeseal data record reviews/ --out reviews.json --key release.key \\",
         "    --source https://example.org/reviews --licence CC-BY-4.0",
         "lifeseal data record reviews/ --out reviews.json --records --workers 4",
+        "lifeseal data record hf://datasets/acme/reviews@main --out reviews.json",
     )
 )
-@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH…")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(readable=False), callback=_places, metavar="PATH|URL…")
 @click.option("--out", required=True, type=PATH, help="The manifest to write; outside the data.")
-@click.option("--source", default=_UNSTATED, help="URL the data came from, or what stands for one.")
+@click.option("--source", default=_UNSTATED, help="URL the data came from, or what stands for one; by default the URL that is recorded.")
 @click.option("--licence", default=_UNSTATED, help="SPDX licence expression, or LicenseRef-….")
 @click.option("--name", help="What to call the data; by default the first path's name.")
 @click.option("--obtained", metavar="TIME", help="When it was obtained, as 2026-12-31T23:59:59Z; by default now.")
@@ -63,7 +71,7 @@ _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
 def record(
     output: Output,
     *,
-    paths: tuple[Path, ...],
+    paths: tuple[str | Path, ...],
     out: Path,
     name: str | None,
     obtained: str | None,
@@ -84,18 +92,22 @@ def record(
     trust_config: str | None,
     **stated: Any,  # noqa: ANN401 - fields of the description, which checks them
 ) -> None:
-    """Record the files below PATH… in a manifest."""
+    """Record the files below PATH… in a manifest; or those of URL…: s3://…, hf://datasets/…, and what else fsspec reads."""
     from lifeseal import attestation, provenance
 
     if not with_records and (sets or formats or leaf_key_file is not None or previous is not None):
         raise click.UsageError("--sets, --format, --leaf-key-file and --previous are about records: give --records too")
     cuts = dict(word.rpartition("=")[::2] for word in formats)
     place = Path(os.path.realpath(out))
-    if any(Path(os.path.realpath(path)) in place.parents for path in paths):
+    here = [path for path in paths if isinstance(path, Path)]
+    if any(Path(os.path.realpath(path)) in place.parents for path in here):
         raise click.UsageError("--out lies inside the data; the manifest would be a file of its own dataset")
-    if same_file(out, *paths, *derived_from, key):
+    if same_file(out, *here, *derived_from, key):
         raise click.UsageError(f"--out: {out} is the data, a manifest it derives from, or the key; choose another name")
-    called = name or Path(os.path.realpath(paths[0])).name
+    first = paths[0]
+    called = name or (Path(os.path.realpath(first)).name if isinstance(first, Path) else _called(first))
+    if stated["source"] == _UNSTATED and len(paths) == 1 and isinstance(first, str):
+        stated["source"] = provenance.Remote(url=first).where
     refuse_half_unicode({"--name (by default the first path's)": called})
     signer = None
     if key is not None or sigstore or cert is not None or chain or identity_token_file is not None or trust_config is not None:
@@ -129,6 +141,7 @@ def record(
     manifest.write(out)
     counts = [counted(len(manifest.files), "file"), counted(manifest.size, "byte")] + ([counted(manifest.records, "record")] if with_records else [])
     lines = [f"recorded {', '.join(counts)}", f"manifest   {out}", f"digest     {manifest.digest}"]
+    lines += [f"pinned     {url}" for url in manifest.pinned]
     lines += [f"leaf files {out}.leaves"] if with_records else []
     lines += [f"warning    {warning}" for warning in manifest.warnings]
     unstated = [f"--{word}" for word in ("source", "licence") if stated[word] == _UNSTATED]
@@ -138,8 +151,14 @@ def record(
         provenance.sign(manifest, signer=signer).write(f"{out}.sig")
         lines.append(f"signature  {out}.sig")
     document: dict[str, object] = {"manifest": str(out), "digest": manifest.digest, "files": len(manifest.files), "bytes": manifest.size}
-    document |= {"records": manifest.records if with_records else None, "warnings": list(manifest.warnings)}
+    document |= {"records": manifest.records if with_records else None, "warnings": list(manifest.warnings), "pinned": list(manifest.pinned)}
     output.result("data-record", document | {"signature": f"{out}.sig" if signer else None}, tuple(lines))
+
+
+def _called(url: str) -> str:
+    """Name a dataset after the last part of its URL that says something."""
+    parts = [part.partition("@")[0] for part in url.partition("://")[2].partition("?")[0].split("/")]
+    return next((part for part in reversed(parts) if part), url[:80])
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ from lifeseal.provenance._manifest import KeyUse, Manifest
 from lifeseal.provenance._proof import Absent, Claim, Gap, Grown, Included, Place, Proof
 from lifeseal.provenance._prove import check_proof, prove, prove_growth
 from lifeseal.provenance._record import record
+from lifeseal.provenance._remote import Remote
 from lifeseal.provenance._samples import sample_parts
 from lifeseal.provenance._sign import open_manifest, sign
 from lifeseal.provenance._trace import Edge, trace
@@ -65,6 +66,7 @@ __all__ = [
     "RecordChanges",
     "RecordedFile",
     "Records",
+    "Remote",
     "Sample",
     "Sensitivity",
     "SetRoot",

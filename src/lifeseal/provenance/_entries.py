@@ -9,6 +9,7 @@ from lifeseal._io import Record, checked_name
 from lifeseal.errors import FormatError
 
 MAX_PATH = 4096
+SERVER = "server"
 MAX_RECORDS = 1 << 40
 _MAX_COLUMNS = 1 << 14
 _FORMAT = re.compile(r"[a-z]{1,20}(\+(gzip|zstd))?", re.ASCII)
@@ -72,12 +73,14 @@ class RecordedFile:
         size: Bytes.
         sha256: Raw digest of the content, 32 bytes.
         records: Its records, where they were hashed.
+        stated_by: ``server`` where the digest is the word of the server that the file lies on, and nobody has read the content; else empty.
     """
 
     path: str
     size: int
     sha256: bytes = attrs.field(repr=lambda d: d.hex()[:12])
     records: FileRecords | None = None
+    stated_by: str = ""
 
 
 def file_to_json(file: RecordedFile) -> dict[str, object]:
@@ -85,16 +88,19 @@ def file_to_json(file: RecordedFile) -> dict[str, object]:
     document: dict[str, object] = {"path": file.path, "size": file.size, "sha256": file.sha256.hex()}
     if file.records is not None:
         document["records"] = _records_to_json(file.records)
+    if file.stated_by:
+        document["stated_by"] = file.stated_by
     return document
 
 
-def file_from_json(item: object, *, where: str, more: bool) -> RecordedFile:
+def file_from_json(item: object, *, where: str, more: bool, most: bool) -> RecordedFile:
     """Read a file's entry.
 
     Args:
         item: The parsed value.
         where: Name for error messages.
         more: Whether it may have records.
+        most: Whether somebody else may have stated its digest.
 
     Returns:
         The entry.
@@ -107,8 +113,11 @@ def file_from_json(item: object, *, where: str, more: bool) -> RecordedFile:
     size = record.take_int("size")
     sha256 = record.take_hex("sha256", length=32)
     records = _records_from_json(record.take_record("records")) if more and "records" in record else None
+    stated = most and "stated_by" in record
+    if stated:
+        record.take_const("stated_by", SERVER)
     record.done()
-    return RecordedFile(path=path, size=size, sha256=sha256, records=records)
+    return RecordedFile(path=path, size=size, sha256=sha256, records=records, stated_by=SERVER if stated else "")
 
 
 def _records_to_json(records: FileRecords) -> dict[str, object]:

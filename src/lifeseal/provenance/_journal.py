@@ -130,7 +130,7 @@ class Journal:
         if "done" in record:
             self.finished = True
             return
-        file = file_from_json(record.take("file"), where="recording", more=True)
+        file = file_from_json(record.take("file"), where="recording", more=True, most=True)
         stamp = record.take_hex("stamp", length=_STAMP)
         read = record.take_int("read")
         record.done()

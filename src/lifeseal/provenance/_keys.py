@@ -39,8 +39,12 @@ def leaves_of(leaf_key: LeafKey | None) -> Leaves:
 
 
 def _plain(records: Sequence[bytes]) -> list[bytes]:
-    begin = hashlib.sha256(b"\0").copy  # a copy costs less than a new one
-    return [hasher.update(record) or hasher.digest() for record in records if (hasher := begin())]
+    begin, leaves = hashlib.sha256(b"\0").copy, []  # a copy costs less than a new one
+    for record in records:
+        hasher = begin()
+        hasher.update(record)
+        leaves.append(hasher.digest())
+    return leaves
 
 
 def key_use(leaf_key: LeafKey | None) -> KeyUse | None:

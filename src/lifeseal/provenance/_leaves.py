@@ -29,6 +29,11 @@ def leaves_name(digest: bytes) -> str:
     return f"{digest.hex()}.leaves"
 
 
+def stored_size(count: int) -> int:
+    """Tell the bytes of a leaf file of so many leaves."""
+    return len(MAGIC) + SIZE * count + _ENTRY.size * -(-count // CHUNK)
+
+
 def index_entry(leaves: Sequence[bytes], joined: bytes, offset: int | None) -> bytes:
     """Write one chunk's part of the index.
 
@@ -157,7 +162,7 @@ class LeafFile:
         with DiskSource(path) as source:
             self._reader = source.open(source.name)
         try:
-            if self._reader.size != len(MAGIC) + SIZE * count + _ENTRY.size * self.chunks:
+            if self._reader.size != stored_size(count):
                 raise TamperedError(f"{self.where}: {self._reader.size} bytes, which is not the size of {count} leaves and their index")
             head, index = self._read(0, len(MAGIC)), self._read(len(MAGIC) + SIZE * count, _ENTRY.size * self.chunks)
             if head != MAGIC or hashlib.sha256(head + index).digest() != digest:

@@ -4,6 +4,7 @@
 import functools
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -27,10 +28,15 @@ from lifeseal.provenance._leaves import leaves_name
 
 MANIFEST_SCHEMA = "lifeseal.dataset/1"
 RECORDS_SCHEMA = "lifeseal.dataset/2"
+REMOTE_SCHEMA = "lifeseal.dataset/3"
+_SCHEMAS = (MANIFEST_SCHEMA, RECORDS_SCHEMA, REMOTE_SCHEMA)
 MAX_MANIFEST = 512 << 20
 MAX_FILES = 1 << 20
 _MAX_VALUES = 32 << 20
 _MARK = b"lifeseal.dataset/"
+_MAX_PINNED = 1000
+_PINNED = re.compile(r"hf://datasets/[^/@\s]{1,200}/[^/@\s]{1,200}@[0-9a-f]{40}(/.{1,4096})?", re.ASCII)
+_UNREAD = "some digests are the word of the server that the files lie on: nobody read these files when they were recorded"
 _UNKEYED = "personal data is recorded without a leaf key: who can guess a record can confirm that it was there"
 
 
@@ -56,6 +62,7 @@ class Manifest:
         files: Sorted by path, each path once.
         derived_from: What it was made from.
         key_use: How leaves were keyed; None if they were not, or if there are none.
+        pinned: Where it was read at a revision that cannot become another: ``hf://datasets/OWNER/NAME@COMMIT``.
         leaves: Folder of the leaf files, if it is known; no part of the file form.
     """
 
@@ -63,6 +70,7 @@ class Manifest:
     files: tuple[RecordedFile, ...]
     derived_from: tuple[Origin, ...] = ()
     key_use: KeyUse | None = None
+    pinned: tuple[str, ...] = ()
     leaves: Path | None = attrs.field(default=None, eq=False)
 
     @functools.cached_property
@@ -94,25 +102,30 @@ class Manifest:
     def warnings(self) -> tuple[str, ...]:
         """What whoever reads the manifest should know."""
         bare = self.key_use is None and any(file.records is not None for file in self.files)
-        return (_UNKEYED,) if bare and self.description.sensitivity in PERSONAL else ()
+        unkeyed = bare and self.description.sensitivity in PERSONAL
+        unread = any(file.stated_by for file in self.files)
+        return (*([_UNKEYED] if unkeyed else []), *([_UNREAD] if unread else []))
 
     def to_bytes(self) -> bytes:
         """Write the file form: canonical JSON, so that equal manifests give equal bytes.
 
-        Schema 1 is written where it can say everything, schema 2 otherwise.
+        The lowest schema is written that can say everything.
 
         Raises:
             LimitError: It is larger than 512 MiB, so that nobody could read it back.
         """
-        more = self._needs_more()
+        level = self._level()
+        more = level > 0
         document: dict[str, object] = {
-            "schema": RECORDS_SCHEMA if more else MANIFEST_SCHEMA,
+            "schema": _SCHEMAS[level],
             "description": description_to_json(self.description),
             "files": [file_to_json(file) for file in self.files],
             "derived_from": [{"digest": o.digest, "step": o.step} if more else o.digest for o in self.derived_from],
         }
         if self.key_use is not None:
             document["leaf_key"] = {"keys": self.key_use.keys, "check": self.key_use.check.hex()}
+        if self.pinned:
+            document["pinned"] = list(self.pinned)
         if self.warnings:
             document["warnings"] = list(self.warnings)
         data = canonical(document)
@@ -137,13 +150,18 @@ class Manifest:
         """
         document = loads(data, where=where, max_bytes=MAX_MANIFEST, max_items=_MAX_VALUES, what="a dataset manifest")
         record = Record(document, where=where)
-        more = record.take("schema") == RECORDS_SCHEMA
+        schema = record.take("schema")
+        more, most = schema in {RECORDS_SCHEMA, REMOTE_SCHEMA}, schema == REMOTE_SCHEMA
         if not more:
             record.take_const("schema", MANIFEST_SCHEMA)
         description = description_from_json(record.take_record("description"), more=more)
-        files = tuple(file_from_json(item, where=record.at("files"), more=more) for item in record.take_list("files", max_items=MAX_FILES))
+        entries = record.take_list("files", max_items=MAX_FILES)
+        files = tuple(file_from_json(item, where=record.at("files"), more=more, most=most) for item in entries)
         derived_from = _origins(record, more=more)
         key_use = _key_use(record.take_record("leaf_key")) if more and "leaf_key" in record else None
+        pinned = record.take_strs("pinned", max_items=_MAX_PINNED) if most and "pinned" in record else ()
+        if not all(_PINNED.fullmatch(url) for url in pinned):
+            raise FormatError(record.at("pinned"), "URLs at a commit were expected, as hf://datasets/OWNER/NAME@COMMIT")
         if more and "warnings" in record:
             record.take_strs("warnings", max_items=100)  # they follow from the rest, so the comparison below checks them
         record.done()
@@ -152,7 +170,7 @@ class Manifest:
             raise FormatError(record.at("files"), "at least one file, each path once and sorted, was expected")
         if both := file_and_folder(paths):
             raise FormatError(record.at("files"), f"{both[:200]!r} cannot be a file and a folder")
-        manifest = cls(description=description, files=files, derived_from=derived_from, key_use=key_use)
+        manifest = cls(description=description, files=files, derived_from=derived_from, key_use=key_use, pinned=pinned)
         if manifest.to_bytes() != data:
             raise FormatError(
                 where, "the canonical form was expected: the lowest schema that fits, sorted keys, no spaces, every warning that is due"
@@ -194,9 +212,12 @@ class Manifest:
         refuse_foreign(path, mark=_MARK, what="dataset manifest")
         replace(path, self.to_bytes())
 
-    def _needs_more(self) -> bool:
+    def _level(self) -> int:
+        """Tell which schema can say it all."""
+        if self.pinned or any(file.stated_by for file in self.files):
+            return 2
         stated = has_more(self.description) or self.key_use is not None or any(origin.step for origin in self.derived_from)
-        return stated or any(file.records is not None for file in self.files)
+        return int(stated or any(file.records is not None for file in self.files))
 
     def file(self, path: str) -> RecordedFile:
         """Look one file up.

@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hashing the records of one file, in this process or spread over an executor's workers."""
 
+import functools
 import hashlib
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from lifeseal._io import BLOCK, DiskSource, Progress, ProgressCallback, Raw
+from lifeseal._io import BLOCK, DiskSource, Progress, ProgressCallback, Raw, Report, hash_files, in_threads, read_through
 from lifeseal.errors import FormatError
 from lifeseal.provenance._arrays import Uncut
-from lifeseal.provenance._entries import Column, FileRecords, RecordedFile, SetRoot
+from lifeseal.provenance._entries import SERVER, Column, FileRecords, RecordedFile, SetRoot
 from lifeseal.provenance._formats import cut, is_plain_lines
 from lifeseal.provenance._keys import LeafKey, leaves_of
 from lifeseal.provenance._leaves import SIZE, LeafFile, LeafWriter, index_entry, leaves_name, split
 from lifeseal.provenance._lines import chunk_offsets
+from lifeseal.provenance._remote import Compared, RemotePart, RemoteSource
 from lifeseal.provenance._tree import CHUNK, RootBuilder
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ _SEGMENT = 8 << 20
 _SEGMENT_RECORDS = 64 * CHUNK
 _APART = 4 * _SEGMENT  # a file of so many bytes is worth spreading over workers
 _WINDOW = 32
+_AT_ONCE = 8  # requests: what a network takes long for is waiting
 _SORTED = 1 << 18  # leaves that are sorted at a time
 _PREFIXES = 1 << 16
 
@@ -79,7 +83,7 @@ class Meter:
             self._progress(Progress(phase=self._phase, done=min(self.done, self._total), total=self._total))
 
 
-def record_file(source: DiskSource, name: str, form: str, how: How, tick: Tick) -> RecordedFile:
+def record_file(source: DiskSource | RemoteSource, name: str, form: str, how: How, tick: Tick) -> RecordedFile:
     """Hash one file and its records in one pass, and write its leaf file.
 
     Args:
@@ -97,7 +101,8 @@ def record_file(source: DiskSource, name: str, form: str, how: How, tick: Tick) 
         LimitError: A record is too large.
         OSError: It cannot be read, or the leaf file cannot be written.
     """
-    hasher, leaves, columns = hashlib.sha256(), leaves_of(how.leaf_key), list[Column]()
+    hasher = hashlib.sha256() if isinstance(source, DiskSource) else Compared(source, name)
+    leaves, columns = leaves_of(how.leaf_key), list[Column]()
 
     def take(data: bytes) -> None:
         hasher.update(data)
@@ -145,19 +150,101 @@ def sorted_leaves(leaves: LeafFile) -> Iterator[list[bytes]]:
         yield sorted(found)
 
 
-def record_elsewhere(path: str, named: Sequence[tuple[str, str]], how: How) -> list[RecordedFile]:
+@attrs.frozen(kw_only=True)
+class DiskPart:
+    """A folder or file on disk, as a worker sees it."""
+
+    path: str
+
+    def open(self) -> DiskSource:
+        """Open it."""
+        return DiskSource(self.path)
+
+
+@attrs.frozen(kw_only=True)
+class Batch:
+    """Files for one worker.
+
+    Attributes:
+        part: Where they lie.
+        named: Names, and how each is cut; None for a file that is hashed whole.
+        how: How records are hashed; None if there are none to hash.
+    """
+
+    part: DiskPart | RemotePart
+    named: tuple[tuple[str, str | None], ...]
+    how: How | None
+
+
+Answer: TypeAlias = tuple[str, int, bytes, FileRecords | None, str]  # of an entry, because many objects are slow to send
+
+
+def record_batch(batch: Batch) -> list[Answer]:
     """Hash some files and their records in a worker.
 
     Args:
-        path: The folder or file, as the worker sees it.
-        named: Names and formats.
-        how: How records are hashed.
+        batch: Which.
+
+    Returns:
+        The fields of the entries, in order.
+    """
+    with batch.part.open() as source:
+        whole = hash_whole(source, [name for name, form in batch.named if form is None], threads=1)
+        found = {file.path: file for file in whole}
+        for name, form in batch.named:
+            if form is not None and batch.how is not None:
+                found[name] = record_file(source, name, form, batch.how, lambda _: None)
+    entries = [found[name] for name, _ in batch.named]
+    return [(entry.path, entry.size, entry.sha256, entry.records, entry.stated_by) for entry in entries]
+
+
+def entry_of(answer: Answer) -> RecordedFile:
+    """Make an entry of what a worker answered."""
+    path, size, sha256, records, stated_by = answer
+    return RecordedFile(path=path, size=size, sha256=sha256, records=records, stated_by=stated_by)
+
+
+def hash_whole(
+    source: DiskSource | RemoteSource,
+    names: Sequence[str],
+    *,
+    sizes: Mapping[str, int] | None = None,
+    threads: int | None = None,
+    progress: ProgressCallback = None,
+) -> list[RecordedFile]:
+    """Hash files whole, or take the server's word for them where it gives it.
+
+    Args:
+        source: Where they lie.
+        names: Which.
+        sizes: Bytes of each, if they are known.
+        threads: For files on disk: how many at once.
+        progress: Told how far it is.
 
     Returns:
         The entries.
     """
-    with DiskSource(path) as source:
-        return [record_file(source, name, form, how, lambda _: None) for name, form in named]
+    if isinstance(source, DiskSource):
+        found = hash_files(source, names, sizes=sizes, threads=threads, progress=progress, phase="recording")
+        return [RecordedFile(path=name, size=entry.size, sha256=entry.digest) for name, entry in found.items()]
+    report = Report("recording", sum(map(source.size, names)), progress)
+    return in_threads([functools.partial(_hash_remote, source, name, report.add) for name in names], report, threads=_AT_ONCE) if names else []
+
+
+def _hash_remote(source: RemoteSource, name: str, tick: Tick) -> RecordedFile:
+    size = source.size(name)
+    if not source.remote.read and (stated := source.stated(name)):
+        tick(size)
+        return RecordedFile(path=name, size=size, sha256=stated, stated_by=SERVER)
+    content = Compared(source, name)
+
+    def take(data: memoryview) -> None:
+        content.update(data)
+        tick(len(data))
+
+    with source.open(name) as reader:
+        read_through(reader, f"{source.where}: {name!r}", memoryview(bytearray(min(size + 1, BLOCK))), take)
+    return RecordedFile(path=name, size=size, sha256=content.digest())
 
 
 def worth_spreading(form: str, size: int) -> bool:
@@ -186,6 +273,7 @@ def record_spread(source: DiskSource, name: str, form: str, how: How, tick: Tick
     """
     hasher, where, path = hashlib.sha256(), f"{source.where}: {name!r}", str(source.path.absolute())
     pending: deque[Future[tuple[bytes, bytes]]] = deque()
+    call = os.urandom(8)  # Dask takes equal calls for one, and may still have the result of an earlier one
 
     def take(data: bytes) -> None:
         hasher.update(data)
@@ -196,7 +284,7 @@ def record_spread(source: DiskSource, name: str, form: str, how: How, tick: Tick
             for start, end, first, count in _segments(Raw(reader, where, take=take)):
                 if len(pending) >= _WINDOW:
                     writer.add_chunks(*pending.popleft().result())
-                pending.append(executor.submit(_hash_segment, path, name, form, (start, end, first, count), how.leaf_key))
+                pending.append(executor.submit(_hash_segment, path, name, form, (start, end, first, count), how.leaf_key, call))
             while pending:
                 writer.add_chunks(*pending.popleft().result())
         finally:
@@ -227,7 +315,9 @@ def _segments(stream: Raw) -> Iterator[tuple[int, int, int, int | None]]:
         yield start, at, first, None
 
 
-def _hash_segment(path: str, name: str, form: str, piece: tuple[int, int, int, int | None], leaf_key: LeafKey | None) -> tuple[bytes, bytes]:
+def _hash_segment(
+    path: str, name: str, form: str, piece: tuple[int, int, int, int | None], leaf_key: LeafKey | None, _: bytes
+) -> tuple[bytes, bytes]:
     start, end, first, count = piece
     leaves, found, offsets = leaves_of(leaf_key), list[bytes](), list[int]()
     with DiskSource(path) as source, source.open(name) as reader:

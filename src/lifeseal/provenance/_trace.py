@@ -163,7 +163,8 @@ class _Graph:
             return self._record_in(manifest, self._needle)
         if _DIGEST.fullmatch(self._needle):
             return next((file.path for file in manifest.files if f"sha256:{file.sha256.hex()}" == self._needle), None)
-        return f"source {manifest.description.source}" if _is_under(manifest.description.source, self._needle) else None
+        places = (manifest.description.source, *manifest.pinned, *(url.partition("@")[0] for url in manifest.pinned))
+        return next((f"source {place}" for place in places if _is_under(place, self._needle)), None)
 
     def _record_in(self, manifest: Manifest, record: bytes) -> str | None:
         if not manifest.records:

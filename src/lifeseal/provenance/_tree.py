@@ -25,7 +25,11 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def level_above(nodes: Sequence[bytes]) -> list[bytes]:
     """Hash a level's nodes in pairs; an odd last one goes up as it is."""
     pairs, begin = iter(nodes), _NODE.copy  # a copy costs less than a new one
-    above = [hasher.update(left + right) or hasher.digest() for left, right in zip(pairs, pairs, strict=False) if (hasher := begin())]
+    above = []
+    for left, right in zip(pairs, pairs, strict=False):
+        hasher = begin()
+        hasher.update(left + right)
+        above.append(hasher.digest())
     if len(nodes) & 1:
         above.append(nodes[-1])
     return above

@@ -8,20 +8,37 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from lifeseal._io import DiskSource, Progress, ProgressCallback, StrPath, hash_files, in_batches, stamped_size
+from lifeseal._io import DiskSource, Progress, ProgressCallback, StrPath, in_batches, stamped_size
 from lifeseal.errors import FormatError, LimitError
 from lifeseal.provenance._entries import MAX_PATH, RecordedFile
 from lifeseal.provenance._formats import FORMATS, WHOLE, detect
 from lifeseal.provenance._journal import Journal, Known
 from lifeseal.provenance._keys import LeafKey
-from lifeseal.provenance._manifest import MAX_FILES, Manifest
-from lifeseal.provenance._recording import How, Meter, record_elsewhere, record_file, record_spread, worth_spreading
+from lifeseal.provenance._leaves import leaves_name, stored_size
+from lifeseal.provenance._manifest import MAX_FILES, Manifest, file_and_folder
+from lifeseal.provenance._recording import (
+    Batch,
+    DiskPart,
+    How,
+    Meter,
+    entry_of,
+    hash_whole,
+    record_batch,
+    record_file,
+    record_spread,
+    worth_spreading,
+)
+from lifeseal.provenance._remote import RemoteSource
+from lifeseal.provenance._spread import spread, worker_ended
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 _GROUP_BYTES = 4 << 30
 _GROUP_FILES = 4096
+_BATCHES, _LEAST, _MOST = 32, 4 << 20, 64 << 20  # so many batches if the data is enough; bytes of one
+_BATCH_FILES = 1024
+_FEW = 4  # large files; more of them keep the workers busy without being cut
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +68,7 @@ class Recording:
 
     def __init__(
         self,
-        sources: Sequence[tuple[DiskSource, str]],
+        sources: Sequence[tuple[DiskSource | RemoteSource, str]],
         *,
         records: Records | None,
         leaf_key: LeafKey | None,
@@ -81,14 +98,19 @@ class Recording:
         for source, prefix, there in names:
             todo = [name for name in there if prefix + name not in self._found]
             forms = {name: form for name in todo if self._records and (form := detect(name, self._records.formats))}
-            for group in self._groups([name for name in todo if name not in forms], prefix):
+            if self._executor is not None:
+                for entries in self._elsewhere(self._executor, source, prefix, todo, forms):
+                    self._take(source, prefix, entries, stamps)
+                continue
+            for group in self._groups(source, [name for name in todo if name not in forms], prefix):
                 self._take(source, prefix, self._whole(source, prefix, group), stamps)
-            for entries in self._cut(source, prefix, forms):
-                self._take(source, prefix, entries, stamps)
+            for name, form in forms.items():
+                if self._how is not None:
+                    self._take(source, prefix, [record_file(source, name, form, self._how, self._meter.add)], stamps)
         self._meter.tell()
         return tuple(self._found[path] for path in sorted(self._found))
 
-    def _refuse_too_much(self, names: Sequence[tuple[DiskSource, str, Sequence[str]]]) -> None:
+    def _refuse_too_much(self, names: Sequence[tuple[DiskSource | RemoteSource, str, Sequence[str]]]) -> None:
         count = sum(len(there) for _, _, there in names)
         if not count:
             raise FormatError(", ".join(source.where for source, _ in self._sources) or "no path", "there is no file to record")
@@ -98,6 +120,9 @@ class Recording:
             long = next((name for name in there if len(prefix + name) > MAX_PATH), None)
             if long is not None:
                 raise LimitError(f"{source.where}: {long[:80]!r}", limit=MAX_PATH, seen=len(prefix + long), unit="characters")
+            both = file_and_folder(there) if isinstance(source, RemoteSource) else None
+            if both is not None:
+                raise FormatError(f"{source.where}: {both[:200]!r}", "is a file and a folder at once, which no folder on disk can be")
 
     def _reuse(self, stamps: Mapping[str, bytes], previous: Manifest | None) -> None:
         """Take over what an interrupted run, or the one before, has read, as far as its stamp still holds."""
@@ -113,7 +138,7 @@ class Recording:
         self._found = {path: known.file for path, known in kept.items()}
         self._meter.add(sum(file.size for file in self._found.values()))
 
-    def _take(self, source: DiskSource, prefix: str, entries: Iterable[RecordedFile], stamps: Mapping[str, bytes]) -> None:
+    def _take(self, source: DiskSource | RemoteSource, prefix: str, entries: Iterable[RecordedFile], stamps: Mapping[str, bytes]) -> None:
         for entry in entries:
             path = prefix + entry.path
             if source.stamp(entry.path) != stamps[path]:
@@ -122,14 +147,14 @@ class Recording:
             if self._journal is not None:
                 self._journal.add(Known(file=self._found[path], stamp=stamps[path], read=self._started))
 
-    def _groups(self, names: Sequence[str], prefix: str) -> Iterator[Sequence[str]]:
-        """Cut the work so that a journal has something to note before the end."""
-        if self._journal is None:
+    def _groups(self, source: DiskSource | RemoteSource, names: Sequence[str], prefix: str) -> Iterator[Sequence[str]]:
+        """Cut the work so that a journal has something to note before the end, and so that not all requests stand in line at once."""
+        if self._journal is None and isinstance(source, DiskSource):
             yield names
         else:
             yield from in_batches(names, {name: self._sizes[prefix + name] for name in names}, files=_GROUP_FILES, size=_GROUP_BYTES)
 
-    def _whole(self, source: DiskSource, prefix: str, names: Sequence[str]) -> Iterator[RecordedFile]:
+    def _whole(self, source: DiskSource | RemoteSource, prefix: str, names: Sequence[str]) -> Iterator[RecordedFile]:
         before = self._meter.done
 
         def told(step: Progress) -> None:
@@ -137,31 +162,50 @@ class Recording:
             self._meter.tell()
 
         sizes = {name: self._sizes[prefix + name] for name in names}
-        report = told if self._progress else None
-        found = hash_files(source, names, sizes=sizes, executor=self._executor, progress=report, phase="recording")
-        for name, entry in found.items():
-            yield RecordedFile(path=name, size=entry.size, sha256=entry.digest)
-        self._meter.done = before + sum(entry.size for entry in found.values())
+        yield from hash_whole(source, names, sizes=sizes, progress=told if self._progress else None)
+        self._meter.done = before + sum(sizes.values())
 
-    def _cut(self, source: DiskSource, prefix: str, forms: Mapping[str, str]) -> Iterator[Iterable[RecordedFile]]:
-        if self._how is None:
-            return
-        sizes = {name: self._sizes[prefix + name] for name in forms}
-        if self._executor is None:
-            for name, form in forms.items():
-                yield [record_file(source, name, form, self._how, self._meter.add)]
-            return
-        where = str(source.path.absolute())
+    def _elsewhere(
+        self, executor: "Executor", source: DiskSource | RemoteSource, prefix: str, names: Sequence[str], forms: Mapping[str, str]
+    ) -> Iterator[Sequence[RecordedFile]]:
+        """Let workers hash: some large files in pieces, if there are not enough of them for all; the others in batches."""
+        sizes = {name: self._sizes[prefix + name] for name in names}
         large = [name for name, form in forms.items() if worth_spreading(form, sizes[name])]
-        batches = in_batches([name for name in forms if name not in set(large)], sizes)
-        jobs = [self._executor.submit(record_elsewhere, where, [(name, forms[name]) for name in batch], self._how) for batch in batches]
-        try:
+        if isinstance(source, RemoteSource) or self._how is None or len(large) > _FEW:
+            large = []
+        else:
             for name in large:
-                yield [record_spread(source, name, forms[name], self._how, self._meter.add, executor=self._executor)]
-            for job in jobs:
-                entries = job.result()
-                self._meter.add(sum(entry.size for entry in entries))
-                yield entries
-        finally:
-            for job in jobs:
-                job.cancel()
+                try:
+                    yield [record_spread(source, name, forms[name], self._how, self._meter.add, executor=executor)]
+                except Exception as error:
+                    if not worker_ended(error):
+                        raise
+                    yield [record_file(source, name, forms[name], self._how, self._meter.add)]
+        apart = set(large)
+        batches = []
+        rest = [name for name in names if name not in apart]
+        enough = min(max(sum(sizes[name] for name in rest) // _BATCHES, _LEAST), _MOST)
+        for batch in in_batches(rest, sizes, files=_BATCH_FILES, size=enough):
+            part = source.part(batch) if isinstance(source, RemoteSource) else DiskPart(path=str(source.path.absolute()))
+            batches.append(Batch(part=part, named=tuple((name, forms.get(name)) for name in batch), how=self._how))
+        for asked, answers in spread(executor, record_batch, batches, idle=lambda: self._meter.add(0)):
+            entries = [entry_of(answer) for answer in answers]
+            if [entry.path for entry in entries] != [name for name, _ in asked.named]:
+                raise FormatError(source.where, "a worker did not answer for the files it was asked for")
+            for entry in entries:
+                self._refuse_odd(source.where, entry, sizes[entry.path])
+            self._meter.add(sum(entry.size for entry in entries))
+            yield entries
+
+    def _refuse_odd(self, where: str, entry: RecordedFile, size: int) -> None:
+        """Compare what a worker says with what is known here: it may see another file system, or have its leaf files where nobody finds them."""
+        if entry.size != size:
+            raise FormatError(
+                f"{where}: {entry.path[:200]!r}",
+                f"changed while it was recorded, or a worker sees another file: {entry.size} bytes instead of {size}",
+            )
+        if entry.records is not None and self._how is not None:
+            place = self._how.folder / leaves_name(entry.records.leaves)
+            there = place.stat().st_size if place.is_file() else 0
+            if there != stored_size(entry.records.count):
+                raise FormatError(str(place), "a worker's leaf file is not here; the folder for leaf files must be the same for all workers")
