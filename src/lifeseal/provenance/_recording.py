@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hashing the records of one file, in this process or spread over an executor's workers."""
 
-import functools
 import hashlib
 import os
 import time
@@ -228,7 +227,18 @@ def hash_whole(
         found = hash_files(source, names, sizes=sizes, threads=threads, progress=progress, phase="recording")
         return [RecordedFile(path=name, size=entry.size, sha256=entry.digest) for name, entry in found.items()]
     report = Report("recording", sum(map(source.size, names)), progress)
-    return in_threads([functools.partial(_hash_remote, source, name, report.add) for name in names], report, threads=_AT_ONCE) if names else []
+    todo = deque(names)
+
+    def work() -> list[RecordedFile]:
+        found = []
+        while True:
+            try:
+                name = todo.popleft()
+            except IndexError:
+                return found
+            found.append(_hash_remote(source, name, report.add))
+
+    return [entry for found in in_threads([work] * min(_AT_ONCE, len(names)), report, threads=_AT_ONCE) for entry in found] if names else []
 
 
 def _hash_remote(source: RemoteSource, name: str, tick: Tick) -> RecordedFile:

@@ -104,14 +104,14 @@ class RemoteSource:
             StoreError: The server does not answer.
             ValueError: The URL's protocol is not known.
         """
-        store = open_store(remote, resolved=False)
+        store, where = open_store(remote, resolved=False), remote.where
         found: dict[str, Listed] = {}
         for file in store.listing():
             if file.name in found:
-                raise FormatError(remote.where, f"{file.name[:200]!r} is listed twice")
-            found[checked_name(file.name, where=remote.where)] = file
+                raise FormatError(where, f"{file.name[:200]!r} is listed twice")
+            found[checked_name(file.name, where=where)] = file
             if len(found) > MAX_FILES:
-                raise LimitError(remote.where, limit=MAX_FILES, seen=len(found), unit="files")
+                raise LimitError(where, limit=MAX_FILES, seen=len(found), unit="files")
         return cls(remote, store, found.values())
 
     @property
