@@ -230,7 +230,7 @@ def hash_whole(
     todo = deque(names)
 
     def work() -> list[RecordedFile]:
-        found = []
+        found = list[RecordedFile]()
         while True:
             try:
                 name = todo.popleft()
