@@ -165,6 +165,7 @@ def test_a_table_of_many_batches_and_dictionaries_comes_back(vault, tmp_path):
         (LINES + b'{"who": null}\n', "record 20, 'who'"),
         (b'{"who": "secret-name", "who": "b"}\n', "record 0"),
         (b"secret-name\n", "record 0"),
+        (b'{"secret-name": 1, "secret-name": 2, "who": "a"}\n', "record 0"),
         (LINES + b"\n" + LINES, "record 20"),
         (b'{"who": NaN}\n', "record 0"),
     ],
