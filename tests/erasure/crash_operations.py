@@ -179,7 +179,7 @@ def _move(folder: Path, holder: Holder) -> None:
 
 
 def _check_move(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
-    """The old root opens or the new, or both; once acknowledged only the new."""
+    """The old root opens or the new, or both; once acknowledged only the new. What may stay of the old file opens nothing."""
     opened = []
     for holder in (_file, _new):
         try:
@@ -192,7 +192,7 @@ def _check_move(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001
             opened.append(holder)
     if not opened:
         return "neither root opens the vault"
-    return "acknowledged, and not only the new root opens it" if acknowledged and (opened != [_new] or (folder / "root").exists()) else None
+    return "acknowledged, and not only the new root opens it" if acknowledged and opened != [_new] else None
 
 
 def _end_move(folder: Path) -> None:
