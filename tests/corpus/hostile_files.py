@@ -115,6 +115,30 @@ def tars():
     def torch_tar_storages(m):
         return tar([("storages", run(m)), ("tensors", pickle.dumps(0, 2)), ("pickle", pickle.dumps(0, 2))]), "torch-legacy", ("torch",)
 
+    def hidden_tensors(m, long_name=None, path=None, digits=0):
+        """PyTorch steps over the bytes behind the key of a storage; who takes the member for a pickle steps over the payload."""
+        named = b"\x80\x02X\1\0\0\x000X\3\0\0\0cpuctorch\nByteStorage\n\x87."
+        fill = 0x643 - 6
+        storages = pickle.dumps(1, 2) + named + b"C\6" + bytes(6) + b"0B" + struct.pack("<I", fill + len(run(m))) + bytes(fill) + run(m) + b"0N."
+        before = []
+        if long_name:
+            before.append((b"L", long_name.encode() + b"\0"))
+        if path:
+            record = f" path={path}\n"
+            before.append((b"x", f"{len(record) + (digits or 2):0{digits or 2}}{record}".encode()))
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as target:
+            for kind, name, content in (
+                *((kind, "x", content) for kind, content in before),
+                (b"0", "other", storages),
+                (b"0", "tensors", pickle.dumps(0, 2)),
+                (b"0", "pickle", pickle.dumps(0, 2)),
+            ):
+                entry = tarfile.TarInfo(name)
+                entry.type, entry.size = kind, len(content)
+                target.addfile(entry, io.BytesIO(content))
+        return file.getvalue(), "torch-legacy", ("torch",)
+
     def pickle_named(m):
         name = "c" + "os\nsystem\n(S'" + touch(m) + "'\ntR."
         return tar([(name, b"x")]), "pickle", ()
@@ -128,6 +152,9 @@ def tars():
         "tar-second-archive": lambda m: (tar([("a", b"x")]) + tar([("model.pkl", run(m))]), "tar-member-zeros", ()),
         "torch-tar": torch_tar,
         "torch-tar-storages": torch_tar_storages,
+        "torch-tar-path-with-a-slash": lambda m: hidden_tensors(m, path="storages/"),
+        "torch-tar-named-twice": lambda m: hidden_tensors(m, long_name="storages", path="another"),
+        "torch-tar-path-of-odd-length": lambda m: hidden_tensors(m, path="storages", digits=12),
         "tar-whose-name-is-a-pickle": pickle_named,
     }
 

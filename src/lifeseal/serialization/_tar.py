@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 
 from lifeseal.serialization._context import Context
+from lifeseal.serialization._embedded import look_within
 from lifeseal.serialization._rules import shown
 from lifeseal.serialization._torch_tar import MEMBERS, judge_torch_tar
 from lifeseal.serialization._window import PartWindow, Window
@@ -34,6 +35,7 @@ class _Member:
     kind: int
     start: int
     size: int
+    doubtful: bool
 
 
 def is_tar(head: bytes) -> bool:
@@ -66,14 +68,51 @@ def judge_tar(window: Window, context: Context) -> str:
             context.say("tar-name", place, "the name leads outside, or readers differ in what it says")
         if member.kind in _REGULAR and not (of_torch and member.name.removeprefix("./") in MEMBERS):
             context.budget.spend(64, context.place)
-            context.judge(PartWindow(window, member.start, member.size), context.inside(place))
+            content = PartWindow(window, member.start, member.size)
+            context.judge(content, context.inside(place))
+            if member.doubtful:  # PyTorch may know it by another name, and step over bytes that are judged here as a pickle's
+                look_within(content, context.inside(place))
     return "torch-tar" if of_torch else "tar"
+
+
+@attrs.define
+class _Ahead:
+    """What the headers in front of a member say of it.
+
+    Attributes:
+        long_name: Its name, as GNU tar writes it.
+        records: What extended headers say.
+        named: How often it was named, as far as every reader can tell.
+    """
+
+    long_name: str = ""
+    records: dict[str, str] = attrs.field(factory=dict)
+    named: int = 0
+
+    def take(self, kind: int, content: bytes) -> None:
+        """Take in one header."""
+        if kind == _LONG_NAME:
+            self.long_name = _text(content)
+            self.named += 1
+        elif kind != _LONG_LINK:
+            records = _records(content)
+            self.named += 2 if records is None else "path" in records
+            self.records |= records or {}
+
+    def name(self, block: bytes) -> str:
+        """Return the name of the member with this header of its own."""
+        prefix = _text(block[345:500]) + "/" if block[257:263] == b"ustar\0" and block[345] else ""
+        return self.records.get("path") or self.long_name or prefix + _text(block[:100])
+
+    @property
+    def states_size(self) -> bool:
+        """Whether a size is stated, besides that of the member's own header."""
+        return "size" in self.records or any(key.startswith("GNU.sparse") for key in self.records)
 
 
 def _members(window: Window, context: Context) -> Iterator[_Member]:
     position = 0
-    long_name = ""
-    override: dict[str, str] = {}
+    ahead = _Ahead()
     while position < window.size:
         block = window.read(position, BLOCK)
         if not block.strip(b"\0"):
@@ -84,23 +123,21 @@ def _members(window: Window, context: Context) -> Iterator[_Member]:
             return
         kind, start = block[156], position + BLOCK
         if kind in _BEFORE:
-            content = window.read(start, min(size, _MAX_EXTENDED))
-            if kind == _LONG_NAME:
-                long_name = _text(content)
-            elif kind != _LONG_LINK:
-                override |= _records(content)
-            if size > _MAX_EXTENDED or (kind == _GLOBAL and "path" in override):
+            ahead.take(kind, window.read(start, min(size, _MAX_EXTENDED)))
+            if size > _MAX_EXTENDED or (kind == _GLOBAL and "path" in ahead.records):
                 context.say("tar-structure", f"byte {position}", "a member that changes names for others")
         else:
             size = 0 if kind in _LINKS or kind == _FOLDER else size
-            prefix = _text(block[345:500]) + "/" if block[257:263] == b"ustar\0" and block[345] else ""
-            name = override.get("path") or long_name or prefix + _text(block[:100])
-            if "size" in override or any(key.startswith("GNU.sparse") for key in override):
+            name = ahead.name(block)
+            doubtful = ahead.named > 1 or (size > 0 and name.endswith("/"))
+            if doubtful:
+                context.say("tar-structure", repr(shown(name)), "readers differ in what it is called, or whether it is a folder")
+            if ahead.states_size:
                 context.say("tar-structure", repr(shown(name)), "its size is stated twice, and readers differ in which they take")
             if start + size > window.size:
                 context.say("tar-structure", repr(shown(name)), "ends behind the end of the archive")
-            yield _Member(name=name, kind=kind, start=start, size=size)
-            long_name, override = "", {}
+            yield _Member(name=name, kind=kind, start=start, size=size, doubtful=doubtful)
+            ahead = _Ahead()
         position = start + -(-size // BLOCK) * BLOCK
     context.say("tar-structure", "end", "the end of the archive is missing")
 
@@ -144,14 +181,14 @@ def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "backslashreplace")
 
 
-def _records(content: bytes) -> dict[str, str]:
-    """Parse the records of an extended header, each with its own length in front."""
+def _records(content: bytes) -> dict[str, str] | None:
+    """Parse the records of an extended header, each with its own length in front; None unless that is all it holds."""
     found: dict[str, str] = {}
     while content:
         length, _, _ = content.partition(b" ")
         size = int(length) if length.isdigit() and len(length) < 8 else 0  # noqa: PLR2004
         if not len(length) + 1 < size <= len(content):
-            break
+            return None
         key, _, value = content[len(length) + 1 : size - 1].partition(b"=")
         found[key.decode("utf-8", "backslashreplace")] = value.decode("utf-8", "backslashreplace")
         content = content[size:]
