@@ -99,6 +99,15 @@ def test_scikit_learn_models_need_trust(tmp_path):
     assert scanned(tmp_path / "f", pickle.dumps(model)).verdict.value == "needs-trust"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [b"pandas._libs.arrays\n__pyx_unpickle_NDArrayBacked", b"pyarrow.lib\n_restore_array", b"pyarrow.lib\npy_buffer", b"pyarrow.lib\ntype_for_alias"],
+)
+def test_what_tables_of_pandas_call_needs_trust(name, tmp_path):
+    report = scanned(tmp_path / "f", b"\x80\x02c" + name + b"\nX\5\0\0\0int64\x85R.")
+    assert (report.verdict.value, {finding.rule for finding in report.findings}) == ("needs-trust", {"pickle-object"})
+
+
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
 def test_npz_of_numbers_is_safe_and_of_hostile_objects_is_not(write, tmp_path):
     file = io.BytesIO()
