@@ -177,3 +177,10 @@ def test_a_bar_is_drawn_on_standard_error_and_taken_away(made, tmp_path):
         assert shown.end() == 0
         assert "\x1b[" in shown.text
     assert (tmp_path / "out").read_text().startswith("✓ ")
+
+
+def test_choices_that_are_missing_are_told_in_one_line(cli):
+    answer = cli("dispose", "m", "--out", "c.json")
+
+    assert answer.code == 2
+    assert "Missing option '--trigger'. Choose from: transfer, decommission, subject-erasure" in answer.err

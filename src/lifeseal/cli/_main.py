@@ -15,7 +15,7 @@ import click
 from lifeseal import __version__, errors
 from lifeseal.cli._output import Declined, Output, Refused
 
-# Exit codes of DESIGN: 0 yes, 1 no, 2 usage or unreadable, 3 unavailable or pending, 4 destroyed, 70 a bug, 130 interrupted.
+# Exit codes: 0 yes, 1 no, 2 usage or unreadable, 3 unavailable or pending, 4 destroyed, 70 a bug, 130 interrupted.
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (errors.DestroyedError, 4),
     (errors.PendingError, 3),

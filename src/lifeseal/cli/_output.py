@@ -83,7 +83,7 @@ class Output:
             else:
                 click.echo(error.format_message(), err=True)
             return
-        self.error(command, "UsageError", error.format_message())
+        self.error(command, "UsageError", error.format_message().replace("\n\t", " "))  # click puts choices on lines of their own
         if not self.as_json and error.ctx is not None:
             click.echo(f"{error.ctx.get_usage()}\nFor help: {error.ctx.command_path} --help", err=True)
 
