@@ -13,9 +13,10 @@ from lifeseal.serialization._formats import FORMATS, HEAD, MAY_ANNOUNCE
 from lifeseal.serialization._hdf5 import look_further
 from lifeseal.serialization._rules import Findings
 from lifeseal.serialization._stream import judge_stream
+from lifeseal.serialization._tar import is_tar, members_of_tar
 from lifeseal.serialization._text import encoding_of, judge_text
 from lifeseal.serialization._window import PartWindow, Window
-from lifeseal.serialization._zip_end import LOCAL, has_end, split_row
+from lifeseal.serialization._zip_end import LOCAL, ends_within, has_end, split_row
 
 _PROTO: Final = 0x80
 _PROTOCOLS: Final = frozenset({b"\2", b"\3", b"\4", b"\5"})
@@ -57,12 +58,17 @@ def _judge(window: Window, context: Context) -> str:
     if not head:
         return "empty"
     begins = head.startswith(LOCAL)
-    if begins or has_end(window):
+    if begins or (has_end(window) and not _holds_archives(window, head, context)):
         if not begins:
             context.say("zip-structure", "", "begins as another format and ends as an archive")
             _judge_single(window, head, context)
         return _judge_row(window, context) if begins else judge_zip(window, context)
     return _judge_single(window, head, context)
+
+
+def _holds_archives(window: Window, head: bytes, context: Context) -> bool:
+    """Tell whether it is a tar file whose last files are archives, each judged by itself: a checkpoint within a .nemo ends like that."""
+    return is_tar(head) and ends_within(window, members_of_tar(window, context))
 
 
 def _judge_row(window: Window, context: Context) -> str:

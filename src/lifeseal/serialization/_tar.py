@@ -11,7 +11,7 @@ import attrs
 
 from lifeseal.serialization._context import Context
 from lifeseal.serialization._embedded import look_within
-from lifeseal.serialization._rules import shown
+from lifeseal.serialization._rules import Findings, shown
 from lifeseal.serialization._torch_tar import MEMBERS, judge_torch_tar
 from lifeseal.serialization._window import PartWindow, Window
 
@@ -73,6 +73,15 @@ def judge_tar(window: Window, context: Context) -> str:
             if member.doubtful:  # PyTorch may know it by another name, and step over bytes that are judged here as a pickle's
                 look_within(content, context.inside(place))
     return "torch-tar" if of_torch else "tar"
+
+
+def members_of_tar(window: Window, context: Context) -> list[tuple[int, int]]:
+    """List offset and size of every file that `judge_tar` judges by itself; none where readers could differ in what the files are."""
+    own = Findings()
+    members = [member for member in _members(window, context.aside(own)) if member.kind in _REGULAR]
+    if own.listed() or {member.name.removeprefix("./") for member in members} >= MEMBERS:
+        return []
+    return [(member.start, member.size) for member in members]
 
 
 @attrs.define

@@ -8,6 +8,7 @@ Source: PKWARE APPNOTE 6.3.10, sections 4.3.14 to 4.3.16; CPython ``zipfile``; m
 """
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -100,6 +101,35 @@ def split_row(window: Window) -> list[tuple[int, int]]:
         if window.read(directory.stop, 4) == _END64 and directory.stop != first.stop:
             return [(0, window.size)]
     return parts[::-1] if not stop else [(0, window.size)]
+
+
+def ends_within(window: Window, spans: Iterable[tuple[int, int]]) -> bool:
+    """Tell whether all that a reader could take for the end of an archive lies in parts that are whole archives of their own.
+
+    Args:
+        window: Begins as something else.
+        spans: Offset and size of its parts.
+
+    Returns:
+        True if a reader that takes all of it for an archive finds one of these parts, or none.
+    """
+    archives = []
+    for start, size in spans:
+        found = _last_part(window, start + size) if window.read(start, 4) == LOCAL else None
+        if found is None or found[0] != start:
+            continue
+        directory = found[1]
+        # A reader that takes the stated offsets as they are must find nothing there.
+        if window.read(directory.offset, 4) != CENTRAL and window.read(directory.stop, 4) != _END64:
+            archives.append((start, start + size))
+    base = max(0, window.size - _TAIL)
+    tail = window.read(base, _TAIL)
+    position = tail.rfind(_END)
+    while position >= 0:
+        if not any(start <= base + position < stop for start, stop in archives):
+            return False
+        position = tail.rfind(_END, 0, position)
+    return True
 
 
 def _last_part(window: Window, stop: int) -> tuple[int, Directory] | None:
