@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 BOMBS = bombs() | format_bombs()
 MOST_MEMORY = 64 << 20
-MOST_SECONDS = 10  # each takes at most about one on a machine that does nothing else; without the bounds minutes, or all memory
+MOST_SECONDS = 10  # on a quiet machine pickles and archives take less than one, other formats up to 2.5; without the bounds minutes, or all memory
 
 MEASURE = """
 import json, os, pathlib, sys, time
