@@ -15,7 +15,7 @@ from lifeseal.serialization._npy import MAGIC
 from lifeseal.serialization._rules import Findings, shown
 from lifeseal.serialization._script import judge_script
 from lifeseal.serialization._stream import judge_stream
-from lifeseal.serialization._window import BytesWindow, PartWindow, Window, crc32
+from lifeseal.serialization._window import PartWindow, Window, crc32
 from lifeseal.serialization._zip import Member, member_window_bounds, read_members
 from lifeseal.serialization._zip_end import LOCAL
 
@@ -91,8 +91,8 @@ def _judge_members(members: Iterable[Member], storages: set[str], unpacked: "_Un
     for member in members:
         inside = context.inside(repr(shown(member.name)))
         if member.name in storages:
-            head = unpacked.head(member)
-            if not head.startswith((MAGIC, LOCAL)) and not _acts(head, context):
+            storage = unpacked.storage(member)
+            if storage is None or not (storage.read(0, len(MAGIC)).startswith((MAGIC, LOCAL)) or _acts(storage, context)):
                 continue
             inside.say("mixed", "", "a tensor's storage that is a file of its own")
         content = unpacked.content(member)
@@ -101,10 +101,34 @@ def _judge_members(members: Iterable[Member], storages: set[str], unpacked: "_Un
     return formats
 
 
-def _acts(head: bytes, context: Context) -> bool:
-    """Tell whether an unpickler that is given a storage would do more than fail."""
-    stream = judge_stream(BytesWindow(head), context.aside(Findings()))
+def _acts(storage: Window, context: Context) -> bool:
+    """Tell whether an unpickler that is given a storage would do more than fail; nearly every one fails within the first bytes."""
+    head = _Head(storage)
+    stream = judge_stream(head, context.aside(Findings()))
+    if head.left and not (stream.acted or stream.unknown):
+        stream = judge_stream(storage, context.aside(Findings()))
     return stream.acted or stream.unknown
+
+
+class _Head:
+    """The first bytes of a storage, as if the rest could not be read.
+
+    Attributes:
+        size: Bytes of the storage.
+        left: The rest was asked for.
+    """
+
+    def __init__(self, storage: Window) -> None:
+        self._data = storage.read(0, _PROBE)
+        self.size = storage.size
+        self.left = False
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return up to ``count`` bytes from ``start``, the first time."""
+        if start and len(self._data) < self.size:
+            self.left = True
+            raise FormatError(f"byte {start}", "not looked at yet")
+        return self._data[start : start + count]
 
 
 def _is_named(member: Member, name: str) -> bool:
@@ -132,13 +156,15 @@ class _Unpacker:
         self._window = window
         self._context = context
 
-    def head(self, member: Member) -> bytes:
-        """Return the first bytes of a storage, as they lie there."""
+    def storage(self, member: Member) -> Window | None:
+        """Return a storage without comparing it with its checksum, which would read all of it; None and a finding where it cannot be read."""
+        if member.method != _STORED:
+            return self.content(member)
         try:
             start, length = member_window_bounds(member, self._window)
         except FormatError:
-            return b""
-        return PartWindow(self._window, start, length).read(0, _PROBE)
+            return None
+        return PartWindow(self._window, start, length)
 
     def peek(self, member: Member) -> bytes:
         """Return a small member's content, as far as it can be read, without judging it."""
