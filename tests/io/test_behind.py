@@ -45,6 +45,14 @@ def test_what_went_wrong_is_raised_at_the_next_piece():
             behind.do(lambda _: pytest.fail("went on after an error"), memoryview(bytes(_LARGE)))
 
 
+def test_what_went_wrong_with_the_last_piece_is_raised_at_the_end_of_the_block():
+    def fail(_: memoryview) -> None:
+        raise OSError(28, "full")
+
+    with pytest.raises(OSError, match="full"), Behind() as behind:
+        behind.do(fail, memoryview(bytes(_LARGE)))
+
+
 def test_what_was_begun_is_done_before_the_block_ends():
     done = []
 

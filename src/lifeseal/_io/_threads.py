@@ -117,7 +117,10 @@ def in_threads(jobs: Sequence[Callable[[], T]], report: Report, *, threads: int)
 
 
 class Behind:
-    """A thread beside the caller that does one thing at a time, one piece behind: whoever fills two buffers in turns need not wait for it."""
+    """A thread beside the caller that does one thing at a time, one piece behind: whoever fills two buffers in turns need not wait for it.
+
+    As a context manager it waits at the end of the block, and raises there what the last piece raised.
+    """
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -152,9 +155,13 @@ class Behind:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            undisturbed(self._pool.shutdown)
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            if self._pool is not None:
+                undisturbed(self._pool.shutdown)
 
 
 def undisturbed(action: Callable[[], object]) -> None:

@@ -74,6 +74,4 @@ def _write_lone(asset: "SealedAsset", name: str, out: Path) -> int:
 def _write(asset: "SealedAsset", name: str, path: Path) -> int:
     with asset.open(name) as reader, replacing(path, mode=0o600, overwrite=False) as output, Behind() as behind:
         one, two = (memoryview(bytearray(min(_PIECE, reader.size + 1))) for _ in range(2))
-        done = read_through(reader, f"{asset.where}: {name!r}", one, lambda piece: behind.do(output.write, piece), spare=two)
-        behind.wait()
-        return done
+        return read_through(reader, f"{asset.where}: {name!r}", one, lambda piece: behind.do(output.write, piece), spare=two)
