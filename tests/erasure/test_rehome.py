@@ -460,3 +460,15 @@ def test_each_value_of_a_history_reads_back_as_it_was_written(tmp_path):
     assert History.from_bytes(history.to_bytes(), where="x") == history
     with pytest.raises(LifesealError):
         History.from_bytes(history.to_bytes().replace(b"best_effort", b"best"), where="x")
+
+
+@pytest.mark.parametrize("kind", [MemoryCell, MemoryWrapper])
+def test_a_new_holder_that_is_not_reached_leaves_no_trace_in_the_history(kind, tmp_path):
+    folder, old = tmp_path / "vault", FileRoot(tmp_path / "root")
+    with Vault.create(folder, root=old) as vault:
+        before = vault.epoch
+        with pytest.raises(StoreError, match="not reached"):
+            vault.rehome(kind(faults=Faults(1, lasting=True)))
+
+        assert vault.epoch == before
+        assert [holder.state for holder in vault.info().holders] == ["in force"]

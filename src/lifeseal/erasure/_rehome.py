@@ -89,7 +89,8 @@ def _room_for(state: State, home: RootHolder) -> int | None:
     try:
         held = roots.cell.read()
     except StoreError:
-        return None  # empty; one that is not reached refuses when it is written to
+        roots.cell.clear(roots.vault, RETIRED)  # nothing to an empty one; one that is not reached refuses here, before the move is written down
+        return None
     with held:
         if held.vault != roots.vault or not begun:
             whose = "this vault" if held.vault == roots.vault else f"vault {held.vault.hex()}"
