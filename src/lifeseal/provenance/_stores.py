@@ -325,6 +325,16 @@ def _file_system(protocol: str, options: bytes, process: int) -> Any:  # noqa: A
     if protocol == "s3":
         require("s3fs", extra=_EXTRA)
     try:
+        _refuse_unknown(fsspec, protocol)
         return fsspec.filesystem(protocol, skip_instance_cache=True, **pickle.loads(options))  # noqa: S301 - pickled by the line that calls this
     except ImportError as error:
         raise StoreError(f"{protocol}://: {error}") from None
+
+
+def _refuse_unknown(fsspec: Any, protocol: str) -> None:  # noqa: ANN401 - a package without types here
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ValueError:
+        raise ValueError(
+            f"{protocol}://: fsspec knows no such place; a folder or file, hf://, s3:// or another address of fsspec was expected"
+        ) from None
