@@ -14,7 +14,7 @@ from lifeseal.erasure._layout import DATA, INDEX
 from lifeseal.erasure._range import RangeReader
 from lifeseal.erasure._unseal import write_plaintext
 from lifeseal.errors import DestroyedError, StateError, StoreError, TamperedError
-from lifeseal.principles import implements, note
+from lifeseal.principles import Fact, implements, note
 
 MAX_KEY_AGE = 10.0
 _MAX_INDEX = 64 << 20
@@ -37,7 +37,7 @@ class SealedAsset:
         is_folder: False if one file was sealed.
     """
 
-    def __init__(self, place: Place, key: Secret, index_id: bytes, *, ask: Callable[[], None]) -> None:
+    def __init__(self, place: Place, key: Secret, index_id: bytes, *, ask: Callable[[], None], epoch: int) -> None:
         self.where = f"{place.folder}: asset {place.name!r}"
         self.name = place.name
         self.slot = place.slot
@@ -45,6 +45,7 @@ class SealedAsset:
         self._place = place
         self._key = key
         self._ask = ask
+        self._epoch = epoch
         self._asked = time.monotonic()
         self._process = os.getpid()
         self._destroyed = ""
@@ -57,6 +58,9 @@ class SealedAsset:
         self.is_folder = index.folder
         self._entries = {entry.name: entry for entry in index.entries}
         self._signature = index.signature
+
+    def __facts__(self) -> dict[str, Fact]:
+        return {"vault": self._place.vault.hex(), "epoch": self._epoch, "slot": self.slot, "generation": self.generation}
 
     def names(self, *, ignore: frozenset[str] = frozenset()) -> tuple[str, ...]:
         """List its files, sorted by code point.
@@ -139,7 +143,7 @@ class SealedAsset:
             TamperedError: A container is not the one that was sealed; what was written so far is removed.
             OSError: A file cannot be read or written.
         """
-        note(slot=self.slot, generation=self.generation, size=write_plaintext(self, Path(out)), files=len(self._entries))
+        note(size=write_plaintext(self, Path(out)), files=len(self._entries))
 
     def close(self) -> None:
         """Zero the key; twice is no error."""

@@ -17,7 +17,7 @@ from lifeseal.erasure._log import Batch, LogReader, done_note
 from lifeseal.erasure._map import NameMap
 from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._people import PeopleMap
-from lifeseal.erasure._roots import Roots
+from lifeseal.erasure._roots import RETIRED, Roots
 from lifeseal.erasure._tree import Edit, Tree, write_tree
 from lifeseal.errors import CredentialError, FormatError, LifesealError, PendingError, RolledBackError, StoreError, TamperedError
 from lifeseal.principles import note
@@ -131,9 +131,29 @@ def load(folder: Path, holder: RootHolder) -> State:
     """
     vault, kind, fingerprint = read_description(folder)
     note(vault=vault.hex())  # so that a refusal, too, says of which vault
-    if (kind, fingerprint) != (holder.kind, holder.fingerprint):
-        raise CredentialError(f"{folder}: sealed under a root of kind {kind[:40]!r}; the one given is of kind {holder.kind!r}, or another one")
-    return reload(Roots(folder=folder, vault=vault, holder=holder))
+    roots = Roots(folder=folder, vault=vault, holder=holder)
+    ours = (kind, fingerprint) == (holder.kind, holder.fingerprint)
+    try:
+        if not ours:
+            raise CredentialError(f"{folder}: sealed under a root of kind {kind[:40]!r}; the one given is of kind {holder.kind!r}, or another one")
+        return reload(roots)
+    except (LifesealError, OSError):
+        note(epoch=_last_seen(roots, ask=ours))
+        raise
+
+
+def _last_seen(roots: Roots, *, ask: bool) -> int:
+    """Tell the epoch for the event of a refusal: what the root says, else what the folder claims, which nothing vouches for; 0 if neither does."""
+    with contextlib.suppress(LifesealError, OSError):
+        if ask and (said := roots.newest()):
+            return said
+    newest = 0
+    with contextlib.suppress(LifesealError, OSError):
+        for start in log_epochs(roots.folder):
+            with LogReader(roots.folder, start, roots.vault) as log:
+                _, last, _ = log.find(RETIRED)
+            newest = max(newest, 0 if last is None else last.epoch)
+    return newest
 
 
 def reload(roots: Roots) -> State:

@@ -43,19 +43,20 @@ def check_structure(path: StrPath) -> VaultCheck:
     folder = Path(path)
     vault, _, _ = read_description(folder)
     note(vault=vault.hex())
-    batches = 0
+    batches = newest = 0
     starts = log_epochs(folder)
     if not starts:
         raise StoreError(f"{folder}: no node log is there")
     for start in starts:
         log = LogReader(folder, start, vault)
         try:
-            found = sum(1 for _ in log.batches())
+            found = [commit.epoch for commit in log.batches()]
         finally:
             log.close()
-        if found == 0:
+        if not found:
             raise TamperedError(f"{log.where}: holds no whole batch")
-        batches += found
+        batches, newest = batches + len(found), max(newest, *found)
+        note(epoch=newest)
     ids = object_ids(folder)
     with DiskSource(folder) as source:
         for file_id in ids:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Destroying the keys of slots, all in one epoch: announced before, checked from the disk after."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -22,16 +22,21 @@ from lifeseal.principles import Fact, announce, note, now
 Stage = Callable[[int], tuple[list[Edit], Head]]
 
 
-def erase(session: Session, wanted: tuple[str, ...]) -> Erasure:
+def erase(session: Session, names: Iterable[str]) -> Erasure:
     """Destroy the keys of assets; see `lifeseal.erasure.Vault.erase`.
 
     Args:
         session: Of the vault.
-        wanted: Names of live assets, each once.
+        names: Of live assets, each once.
 
     Returns:
         What was destroyed.
     """
+    if isinstance(names, str):
+        raise TypeError("names must be several, such as [name]")
+    wanted = tuple(names)
+    if not wanted or len(set(wanted)) != len(wanted):
+        raise ValueError("names must be given, each once")
     with session.writing() as state:
         found = [session.find_live(state, name) for name in wanted]
         refuse_held(found, where=str(session.folder))

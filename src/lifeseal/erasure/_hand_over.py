@@ -36,6 +36,9 @@ class HandOvers:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def __facts__(self) -> dict[str, Fact]:
+        return self._session.facts()
+
     @implements("13.1", limits=_LIMITS)
     def give(self, name: str, recipient: Recipient, *, signer: "Signer", out: StrPath) -> HandOver:
         """Encrypt an asset's data key for somebody, in a sidecar signed by the giver.
@@ -114,7 +117,7 @@ class HandOvers:
         """
         with self._session.guard:
             state = self._session.current()
-            note(vault=self._session.id.hex(), epoch=state.epoch, asset=name)
+            note(epoch=state.epoch, asset=name)
             return self._session.find_live(state, name).copies
 
 

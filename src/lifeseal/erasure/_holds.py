@@ -24,6 +24,9 @@ class Holds:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def __facts__(self) -> dict[str, Fact]:
+        return self._session.facts()
+
     @implements(evidences=("13.1", "13.2"), limits=_LIMITS)
     def place(self, names: Iterable[str], *, reason: str) -> None:
         """Put assets on hold; one that is on hold already gets the new reason.

@@ -55,7 +55,7 @@ def receive(path: StrPath, folder: StrPath, *, key: RecipientKey, policy: "Polic
         if digest_of(place, found.index) != found.index_sha256:
             raise TamperedError(f"{place / object_name(found.index)}: is not the container that was handed over")
         whose = Place(folder=place, vault=found.vault, slot=found.slot, generation=found.generation, name=f"handed over in {Path(path).name}")
-        return SealedAsset(whose, secret, found.index, ask=_still_there)
+        return SealedAsset(whose, secret, found.index, ask=_still_there, epoch=found.copy.epoch)
     except BaseException:
         secret.close()
         raise

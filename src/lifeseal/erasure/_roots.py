@@ -47,10 +47,14 @@ class Roots:
 
     def mark(self) -> object:
         """Return what changes whenever the root does; equal marks mean that nothing has."""
-        if self.cell is not None:
-            with self._read(self.cell) as held:
-                return held.epoch
-        return root_epochs(self.folder)
+        return root_epochs(self.folder) if self.cell is None else self.newest()
+
+    def newest(self) -> int:
+        """Tell the epoch that a cell holds, or that the newest wrapped root is named by; 0 where there is none. Opens nothing."""
+        if self.cell is None:
+            return max(root_epochs(self.folder), default=0)
+        with self._read(self.cell) as held:
+            return held.epoch
 
     def open(self, use: Callable[[HeldRoot], T]) -> T:
         """Try the roots that may be in force, newest first, until one opens what it should.

@@ -22,7 +22,7 @@ from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._records import Asset, erased_at
 from lifeseal.erasure._tree import Edit
 from lifeseal.errors import DestroyedError, PendingError, RolledBackError, StateError, StoreError
-from lifeseal.principles import note
+from lifeseal.principles import Fact, note
 
 
 class Session:
@@ -43,6 +43,10 @@ class Session:
         self._state: State | None = state
         self._process = os.getpid()
         self._assets: weakref.WeakSet[SealedAsset] = weakref.WeakSet()
+
+    def facts(self) -> dict[str, Fact]:
+        """Say which vault it is, and at which epoch it was last seen; every event of it says so."""
+        return {"vault": self.id.hex(), "epoch": self.epoch}
 
     def current(self) -> State:
         """Return the state in force, read anew if the root has moved on or this process was forked."""
@@ -126,7 +130,7 @@ class Session:
             if slot.state is not _nodes.State.LIVE or slot.generation != asset.generation:
                 raise DestroyedError(f"{self.folder}: generation {asset.generation} of asset {asset.name!r} was erased; its key is gone")
 
-        opened = SealedAsset(place, state.tree.key(asset.slot), asset.index, ask=ask)
+        opened = SealedAsset(place, state.tree.key(asset.slot), asset.index, ask=ask, epoch=state.epoch)
         self._assets.add(opened)
         return opened
 

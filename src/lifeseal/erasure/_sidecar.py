@@ -120,7 +120,14 @@ def open_hand_over(path: StrPath, *, policy: "Policy") -> "tuple[HandOver, Signe
     where = os.fspath(path)
     statement, signer = open_statement(Bundle.load(path), policy=policy, purpose=Purpose.HAND_OVER, where=where)
     found = HandOver.from_statement(statement, where=where)
-    note(vault=found.vault.hex(), slot=found.slot, generation=found.generation, recipient=found.copy.recipient, signer=signer.fingerprint)
+    note(
+        vault=found.vault.hex(),
+        epoch=found.copy.epoch,
+        slot=found.slot,
+        generation=found.generation,
+        recipient=found.copy.recipient,
+        signer=signer.fingerprint,
+    )
     return found, signer
 
 

@@ -20,7 +20,7 @@ from lifeseal.erasure._tree import Edit
 from lifeseal.erasure._values import ErasedSlot, Erasure
 from lifeseal.erasure._work import Erased, Work, checked, gone
 from lifeseal.errors import LimitError, StoreError
-from lifeseal.principles import implements, note, refused
+from lifeseal.principles import Fact, implements, note, refused
 
 _MAX_ERASED = 50_000
 _PLAIN = "What was read in plaintext, and whoever copied a key while the person's slot lived, is not reached by an erasure."
@@ -35,6 +35,9 @@ class Subjects:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def __facts__(self) -> dict[str, Fact]:
+        return self._session.facts()
 
     @implements("5.4", evidences=["13.1"], limits="A slot is a key to be; it protects what is sealed under it and nothing else.")
     def create_many(self, subjects: Iterable[str]) -> int:
@@ -60,7 +63,7 @@ class Subjects:
             OSError: The disk refused; a note says which state is in force.
         """
         made = create(self._session, checked(subjects))
-        note(vault=self._session.id.hex(), epoch=self._session.epoch, people=made)
+        note(epoch=self._session.epoch, people=made)
         return made
 
     @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
@@ -85,7 +88,7 @@ class Subjects:
             OSError: The disk refused.
         """
         (sealed,) = self._seal([(subject, record)], self._forgotten())
-        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        note(epoch=self._session.epoch)
         return sealed
 
     @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
@@ -101,7 +104,7 @@ class Subjects:
             The sealed records. Iterating raises what `seal` raises; and `StateError` where people were erased after this call and
             somebody is unknown since: an erased person never comes back by the end of a stream.
         """
-        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        note(epoch=self._session.epoch)
         return self._sealing(records, self._forgotten())
 
     @implements(evidences=["5.4.2"], limits=_PLAIN)
@@ -127,7 +130,7 @@ class Subjects:
         """
         work = Work.begin(self._session, f"{self._session.folder}, stream")
         (found,) = work.unseal([sealed])
-        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        note(epoch=self._session.epoch)
         if not isinstance(found, bytes):
             raise gone(self._session, found, f"{work.where}, record 0")
         return found
@@ -149,7 +152,7 @@ class Subjects:
         Raises:
             ValueError: ``erased`` is another word.
         """
-        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        note(epoch=self._session.epoch)
         return self._unsealing(sealed, known(erased))
 
     @implements(evidences=["5.4.2"], limits=_PLAIN + " Only a manifest shows that a row was dropped, or replaced by one of an erased person.")
@@ -166,7 +169,7 @@ class Subjects:
         Raises:
             ValueError: ``erased`` is another word.
         """
-        note(vault=self._session.id.hex(), epoch=self._session.epoch)
+        note(epoch=self._session.epoch)
         return self._unsealing_batches(batches, known(erased))
 
     @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
@@ -199,7 +202,7 @@ class Subjects:
             OSError: A file cannot be read or written.
         """
         done = seal_file(self._session, source, out, form_for(source, out, id_field=id_field, clear=clear))
-        note(vault=self._session.id.hex(), epoch=self._session.epoch, records=done.records, people=done.people)
+        note(epoch=self._session.epoch, records=done.records, people=done.people)
         return done
 
     @implements(evidences=["5.4.2"], limits=_PLAIN + " The file it writes is plaintext outside the vault.")
@@ -230,7 +233,7 @@ class Subjects:
             OSError: A file cannot be read or written.
         """
         done = unseal_file(self._session, source, out, form_for(source, out, id_field=id_field), known(erased))
-        note(vault=self._session.id.hex(), epoch=self._session.epoch, records=done.records, erased=done.erased)
+        note(epoch=self._session.epoch, records=done.records, erased=done.erased)
         return done
 
     @implements(
@@ -304,7 +307,7 @@ class Subjects:
         people = list(checked(subjects))
         with self._session.guard:
             state = self._session.current()
-            note(vault=self._session.id.hex(), epoch=state.epoch, people=len(people))
+            note(epoch=state.epoch, people=len(people))
             return tuple(ErasedSlot(slot=place.slot, generation=place.generation) for place in places_of(self._session, people))
 
     @implements(
@@ -331,7 +334,7 @@ class Subjects:
         people = list(checked(subjects))
         with self._session.guard:
             state = self._session.current()
-            note(vault=self._session.id.hex(), epoch=state.epoch, people=len(people))
+            note(epoch=state.epoch, people=len(people))
             places = places_of(self._session, people)
         return find_records(self._session.id, places, [(path, form_of(path, id_field=None)) for path in files])
 
@@ -374,7 +377,7 @@ class Subjects:
         (person,) = checked([subject])
         with self._session.guard:
             state = self._session.current()
-            note(vault=self._session.id.hex(), epoch=state.epoch)
+            note(epoch=state.epoch)
             if not state.tree.head.people:
                 raise StoreError(f"{self._session.folder}: never held records of people")
             return state.people.pseudonym(person)

@@ -21,7 +21,7 @@ from lifeseal.erasure._session import Session
 from lifeseal.erasure._tree import Tree
 from lifeseal.erasure._values import ErasedSlot
 from lifeseal.errors import DestroyedError, LifesealError, StoreError, TamperedError
-from lifeseal.principles import implements, note
+from lifeseal.principles import Fact, implements, note
 
 Answer: TypeAlias = Literal["refused", "opened", "not tried"]
 SlotState: TypeAlias = Literal["live", "erased", "reused", "unknown"]
@@ -105,6 +105,9 @@ class Trials:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def __facts__(self) -> dict[str, Fact]:
+        return self._session.facts()
+
     @implements(evidences=("13.1", "13.2"), limits="It copies ciphertext, of a few containers, into this process's memory.")
     def sample(self, slots: Iterable[ErasedSlot]) -> Sample:
         """Keep some ciphertext of what is about to be erased, and the wrapped root if there is one.
@@ -156,7 +159,7 @@ class Trials:
                 _containers(session, state, wanted, () if sample is None else sample.containers),
                 _holder(state, sample),
             ]
-            note(vault=session.id.hex(), epoch=state.epoch, opened=sum(trial.answer == "opened" for trial in found))
+            note(epoch=state.epoch, opened=sum(trial.answer == "opened" for trial in found))
             return tuple(found)
 
     @implements(evidences=("5.1", "13.1"), limits="It tells what this vault says of its slots, with the root in force.")
@@ -177,7 +180,7 @@ class Trials:
         session = self._session
         with session.guard:
             state = session.current()
-            note(vault=session.id.hex(), epoch=state.epoch)
+            note(epoch=state.epoch)
             return tuple(_state(state, entry) for entry in slots)
 
     def refuse_overlap(self, path: StrPath) -> None:
@@ -207,7 +210,7 @@ class Trials:
         """
         with self._session.writing() as state:
             left = state.roots.unsettled(state.epoch)
-            note(vault=self._session.id.hex(), epoch=state.epoch, pending=len(left))
+            note(epoch=state.epoch, pending=len(left))
             return left
 
 

@@ -29,16 +29,16 @@ from lifeseal.erasure._trials import Trials
 from lifeseal.erasure._unseal import write_plaintext
 from lifeseal.erasure._values import AssetInfo, Compaction, Erasure, Rehoming, VaultCheck, VaultInfo
 from lifeseal.errors import LifesealError, RolledBackError
-from lifeseal.principles import implements, note
+from lifeseal.principles import Fact, implements, note
 
 _MAX_NAME = 255
 
 
 class Vault:
-    """Sealed assets in a folder, and the root that opens them.
+    """Sealed assets in a folder, and the root that opens them; made by `create` and `open`.
 
-    Made by `create` and `open`. One process writes at a time; readers take no lock and see every change at their next call. The folder may
-    be copied and backed up; the root may not, if erasure is to hold.
+    One process writes at a time; readers take no lock and see every change at their next call. The folder may be copied and backed up; the
+    root may not, if erasure is to hold.
 
     Every change (create, seal, erase) puts a fresh root in place of the old one. Whoever holds the folder as it was before, and the root as
     it is now, has nothing that opens an erased asset.
@@ -46,6 +46,9 @@ class Vault:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def __facts__(self) -> dict[str, Fact]:
+        return self._session.facts()
 
     @classmethod
     @implements(evidences=["5.4.2"], limits="Whoever holds the root opens the vault; a root in a file is protected by its permissions alone.")
@@ -69,6 +72,7 @@ class Vault:
         folder = Path(path)
         refuse_root_inside(folder, root)
         roots = Roots(folder=folder, vault=os.urandom(ID_SIZE), holder=root)
+        note(vault=roots.vault.hex(), epoch=1)
         make_folder(folder, mode=0o700)
         try:
             with root.locked(folder):
@@ -79,7 +83,6 @@ class Vault:
         except (LifesealError, OSError):
             _undo_create(folder)
             raise
-        note(vault=roots.vault.hex(), epoch=1)
         return cls(Session(folder, root, state))
 
     @classmethod
@@ -101,15 +104,15 @@ class Vault:
             CredentialError: The root belongs to another vault, or may not be read.
             FormatError: The folder is no vault, or the root no root.
             RolledBackError: The folder, the root or both are older than known.
-            StoreError: The root or the registry is not there.
-            TamperedError: The registry or the root was changed.
+            StoreError: The root or the log is not there.
+            TamperedError: The log or the root was changed.
             ValueError: The root lies inside the vault folder.
             OSError: A file cannot be read.
         """
         folder = Path(path)
         refuse_root_inside(folder, root)
         state = load(folder, root)
-        note(vault=state.roots.vault.hex(), epoch=state.epoch)
+        note(epoch=state.epoch)
         if at_least is not None and state.epoch < at_least:
             state.close()
             raise RolledBackError(f"{folder}: is at epoch {state.epoch}, known to have reached {at_least}: vault and root were restored from before")
@@ -168,7 +171,7 @@ class Vault:
 
         Args:
             path: A file, or a folder without links and special files.
-            name: Of the asset: printable, at most 255 characters. Not secret to holders of the root, and kept after an erasure.
+            name: Of the asset: printable, at most 255 characters. Holders of the root can read it; an erasure leaves a keyed fingerprint of it.
             remove_plaintext: Unlink the files afterwards, and the folders that this empties.
             progress: Told about each piece; raising from it cancels, and nothing is committed.
 
@@ -177,11 +180,11 @@ class Vault:
 
         Raises:
             FormatError: The content changed meanwhile, or holds a link or special file; nothing is committed.
-            LimitError: Too many files, or a registry beyond 4 MiB.
+            LimitError: Too many files, or no slot left.
             LockedError: Another process writes to the vault.
             StateError: A live asset has that name, or the vault is closed.
             StoreError: The asset is sealed, but what follows failed; the message says what.
-            TamperedError: A container or the registry does not read back as it was written.
+            TamperedError: A container or the log does not read back as it was written.
             ValueError: The name is not usable, or the path holds the vault or its root, or lies in the vault.
             OSError: The disk refused; nothing is committed.
         """
@@ -191,7 +194,7 @@ class Vault:
         refuse_overlap(Path(path), session.folder, session.holder)
         with DiskSource(path) as source, session.writing():
             asset, sealed = seal_into(session, source, name, progress=progress)
-            note(vault=self.id, epoch=self.epoch, asset=name, slot=asset.slot, generation=asset.generation, files=asset.files, size=asset.size)
+            note(epoch=self.epoch, asset=name, slot=asset.slot, generation=asset.generation, files=asset.files, size=asset.size)
             with after_commit(f"{session.folder}: asset {name!r} is sealed at epoch {self.epoch}"):
                 if remove_plaintext:
                     unlink_plaintext(source, sealed)
@@ -213,11 +216,11 @@ class Vault:
             RolledBackError: Vault folder and root are of different times.
             StateError: The vault is closed.
             StoreError: No asset has that name, or a container is not there.
-            TamperedError: The registry or the index was changed.
+            TamperedError: The log or the index was changed.
             OSError: A file cannot be read.
         """
         with self._session.guard:
-            note(vault=self.id, epoch=(state := self._session.current()).epoch, asset=name)
+            note(epoch=(state := self._session.current()).epoch, asset=name)
             asset = self._session.find_live(state, name)
             note(slot=asset.slot, generation=asset.generation)
             return self._session.hand_out(state, asset)
@@ -238,7 +241,7 @@ class Vault:
             RolledBackError: Vault folder and root are of different times.
             StateError: The vault is closed.
             StoreError: No asset has that name, or a container is not there.
-            TamperedError: A container, the index or the registry was changed.
+            TamperedError: A container, the index or the log was changed.
             ValueError: ``out`` lies in the vault.
             OSError: A file cannot be read or written.
         """
@@ -246,7 +249,7 @@ class Vault:
         with self._session.guard:
             state = self._session.current()
             found = self._session.find_live(state, name)
-            note(vault=self.id, epoch=state.epoch, asset=name, slot=found.slot, generation=found.generation)
+            note(epoch=state.epoch, asset=name, slot=found.slot, generation=found.generation)
             asset = self._session.hand_out(state, found)
         with asset:
             note(size=write_plaintext(asset, Path(out)), files=len(asset.names()))
@@ -259,9 +262,8 @@ class Vault:
     def erase(self, names: Iterable[str]) -> Erasure:
         """Destroy the keys of assets, all in one epoch; nothing brings them back.
 
-        The intent is announced, a registry without the keys is written, a fresh root takes the old one's place and is read back; then
-        the containers are unlinked, and the result is checked from the disk. What lies in the vault folder stops no erasure: containers
-        that are damaged, or that the disk will not let go of, are left unreadable.
+        The intent is announced, nodes without the keys are written, a fresh root takes the old one's place and is read back; then the
+        containers are unlinked, and the result is checked from the disk. Containers that the disk does not let go of stay, unreadable.
 
         Args:
             names: Live assets, each once.
@@ -276,17 +278,12 @@ class Vault:
             RolledBackError: Vault folder and root are of different times; nothing was changed.
             StateError: The vault is closed, or an asset is on hold; nothing was changed.
             StoreError: No asset has one of the names, and nothing was changed; or the keys are gone and the message says what failed after.
-            TamperedError: The registry was changed, or does not read back.
+            TamperedError: The log was changed, or does not read back.
             TypeError: One string was given instead of several.
             ValueError: No name, or one twice.
             OSError: The disk refused to keep the change; a note says which state is in force.
         """
-        if isinstance(names, str):
-            raise TypeError("names must be several, such as [name]")
-        wanted = tuple(names)
-        if not wanted or len(set(wanted)) != len(wanted):
-            raise ValueError("names must be given, each once")
-        return erase(self._session, wanted)
+        return erase(self._session, names)
 
     @implements(evidences=["5.1"], limits="It lists what was sealed into this vault, not other copies.")
     def assets(self) -> tuple[AssetInfo, ...]:
@@ -298,13 +295,13 @@ class Vault:
         Raises:
             RolledBackError: Vault folder and root are of different times.
             StateError: The vault is closed.
-            StoreError: The root or the registry is not there.
-            TamperedError: The registry or the root was changed.
+            StoreError: The root or the log is not there.
+            TamperedError: The log or the root was changed.
             OSError: A file cannot be read.
         """
         with self._session.guard:
             state = self._session.current()
-            note(vault=self.id, epoch=state.epoch)
+            note(epoch=state.epoch)
             return list_assets(state)
 
     @implements(evidences=["5.1", "13.1"], limits="It tells what the vault and its root holder say; copies of either are not known to it.")
@@ -323,7 +320,7 @@ class Vault:
         """
         with self._session.guard:
             state = self._session.current()
-            note(vault=self.id, epoch=state.epoch)
+            note(epoch=state.epoch)
             return describe_vault(state)
 
     @implements(
@@ -348,7 +345,7 @@ class Vault:
         """
         with self._session.guard:
             state = self._session.current()
-            note(vault=self.id, epoch=state.epoch)
+            note(epoch=state.epoch)
             return check_vault(state, lambda asset: self._session.hand_out(state, asset), progress=progress)
 
     @implements(
@@ -370,7 +367,7 @@ class Vault:
             OSError: The disk refused; a note says which state is in force.
         """
         with self._session.writing() as state:
-            note(vault=self.id, epoch=state.epoch)
+            note(epoch=state.epoch)
             done = compact(state, self._session.moved)
             note(epoch_after=done.epoch_after)
             return done
@@ -426,7 +423,7 @@ class Vault:
             RolledBackError: Vault folder and root are of different times; nothing was changed.
             StateError: The vault knows no such holder that may still have a root, or is closed; nothing was changed.
             StoreError: The holder in force is not reached.
-            TamperedError: The registry was changed.
+            TamperedError: The log was changed.
             OSError: The disk refused; a note says what was done.
         """
         return retire(self._session, root)

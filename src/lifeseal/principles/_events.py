@@ -5,7 +5,7 @@ import contextlib
 import contextvars
 import datetime as dt
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import attrs
@@ -87,9 +87,9 @@ def note(**facts: Fact) -> None:
 
 
 @contextlib.contextmanager
-def collecting() -> Iterator[dict[str, Fact]]:
-    """Collect the facts noted in this block."""
-    facts: dict[str, Fact] = {}
+def collecting(standing: Mapping[str, Fact]) -> Iterator[dict[str, Fact]]:
+    """Collect the facts noted in this block, after those that stand from the beginning."""
+    facts = dict(standing)
     token = _facts.set(facts)
     try:
         yield facts

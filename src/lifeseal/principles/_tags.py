@@ -61,7 +61,7 @@ def implements(*ids: str, limits: str, evidences: Sequence[str] = ()) -> Callabl
     """Tag a public function with the provisions it implements, and record each call.
 
     A tag is a capability, an event is evidence: every call emits one event, also when it fails. Outside a log that costs a few
-    microseconds.
+    microseconds. An object whose class has ``__facts__`` says by it what belongs into every event of its methods, as which vault it is of.
 
     Args:
         ids: Provisions for which the call itself is the control.
@@ -87,7 +87,7 @@ def implements(*ids: str, limits: str, evidences: Sequence[str] = ()) -> Callabl
 
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            with collecting() as facts:
+            with collecting(_standing(args)) as facts:
                 try:
                     result = function(*args, **kwargs)
                 except BaseException as error:
@@ -184,6 +184,12 @@ def untagged(package: ModuleType, *, exempt: Mapping[str, str]) -> tuple[str, ..
         Full public names, sorted; empty is what is wanted.
     """
     return tuple(sorted(name for name, function in public_callables(package) if tag_of(function) is None and not exempt.get(name)))
+
+
+def _standing(args: tuple[object, ...]) -> Mapping[str, Fact]:
+    """Ask the object that a method is called on what belongs into each of its events."""
+    ask: Callable[[object], Mapping[str, Fact]] | None = getattr(type(args[0]), "__facts__", None) if args else None
+    return {} if ask is None else ask(args[0])
 
 
 def public_name(function: Callable[..., object]) -> str:
