@@ -19,7 +19,7 @@ from lifeseal._io import DiskSource, Secret
 from lifeseal.erasure import FileRoot
 from lifeseal.erasure._change import commit, found_vault, load
 from lifeseal.erasure._layout import DESCRIPTION, OBJECTS, describe
-from lifeseal.erasure._nodes import CAPACITY, State
+from lifeseal.erasure._nodes import CAPACITY, NODE_SIZE, State
 from lifeseal.erasure._range import CHUNK, HEADER, RangeReader
 from lifeseal.erasure._roots import Roots
 from lifeseal.erasure._tree import Edit
@@ -151,11 +151,27 @@ class _Tree:
         self.change([Edit(start=slot, stop=slot + 1, state=State.ERASED) for slot in chosen])
 
     def synchronise(self) -> None:
+        """Append 4 KiB to each of two files that are there."""
         for _ in range(_ERASURES):
             for name in ("one", "two"):
-                with (self.folder / name).open("ab", buffering=0) as file:
-                    file.write(bytes(4096))
-                    os.fsync(file.fileno())
+                _append(self.folder / name, 4096)
+
+    def write_durably(self) -> None:
+        """Append what a change appends, and put a file of a root's size in the place of another, the folder included: bare system calls."""
+        folder = os.open(self.folder, os.O_RDONLY)
+        for _ in range(_ERASURES):
+            _append(self.folder / "one", 3 * NODE_SIZE + 1024)
+            _append(self.folder / "new", 104)
+            os.rename("new", "two", src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+        os.close(folder)
+
+
+def _append(path: Path, size: int) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, bytes(size))
+    os.fsync(file)
+    os.close(file)
 
 
 def _tree_ways(folder: Path, _: int) -> list[Way]:
@@ -173,6 +189,7 @@ def _tree_ways(folder: Path, _: int) -> list[Way]:
         Way(case=f"{_READS} keys looked up {among}", name="lifeseal key tree", run=tree.look_up),
         Way(case=f"{_READS} keys looked up {among}", name="AES-256-GCM opens of two nodes each", run=opens),
         Way(case=f"{_ERASURES} slots erased one by one {among}", name="lifeseal key tree", run=tree.erase),
+        Way(case=f"{_ERASURES} slots erased one by one {among}", name="the same writes, durably, bare", run=tree.write_durably),
         Way(case=f"{_ERASURES} slots erased one by one {among}", name="two fsyncs each", run=tree.synchronise),
         Way(case=f"{_MANY} random slots erased in one epoch {among}", name="lifeseal key tree", run=tree.erase_many),
     ]

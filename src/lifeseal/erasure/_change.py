@@ -158,13 +158,19 @@ def _last_seen(roots: Roots, *, ask: bool) -> int:
 
 def reload(roots: Roots) -> State:
     """Open the tree that the root of a known vault opens; see `load`."""
-    folder = roots.folder
+    mark: object = None
+
+    def use(held: HeldRoot) -> State:
+        nonlocal mark
+        mark = mark or held.epoch
+        return State(roots, open_tree(roots.folder, held), mark)
+
     while True:
-        mark = roots.mark()
+        mark = None if roots.cell is not None else roots.mark()  # a cell says it in the same read
         try:
-            return State(roots, roots.open(lambda held: open_tree(folder, held)), mark)
+            return roots.open(use)
         except (RolledBackError, StoreError, TamperedError):
-            if roots.mark() == mark:
+            if mark is None or roots.mark() == mark:
                 raise  # else a writer went on in between: look at the root once more
 
 
@@ -288,13 +294,12 @@ def switch(state: State, fresh: HeldRoot, *, what: str) -> tuple[State, Outcome]
         done = f"{folder}: epoch {epoch} is in force: {what}"
         with after_commit(done):
             try:
-                roots.check(fresh)
+                following = reload(roots)  # what opens the new root node is the new root: no other key does
+                if following.epoch != epoch:
+                    following.close()
+                    raise TamperedError(f"{folder}: the root reads back differently from what was written: it is that of epoch {following.epoch}")
             except TamperedError as error:
                 raise TamperedError(f"{error}, so it cannot be said that {what}") from None
-            following = reload(roots)
-            if following.epoch != epoch:
-                following.close()
-                raise TamperedError(f"{folder}: epoch {following.epoch} is in force after {epoch} was written")
     with after_commit(done):
         state.close()
         note_in_force(following, durable=False)
