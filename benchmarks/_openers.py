@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decrypting into memory, nothing written: ``python _openers.py WAY FOLDER MIB RUNS``; each way in the environment that has it."""
+"""Decrypting a file into memory, nothing written: ``python _openers.py WAY FOLDER MIB RUNS``; each way in the environment that has it.
 
+Every way reads its ciphertext from a file that the system has in memory.
+"""
+
+import functools
 import importlib
 import json
 import resource
@@ -15,7 +19,7 @@ _PIECE = 8 << 20
 def main() -> None:
     """Print one JSON list of wall seconds, seconds of all cores, and peak memory in bytes."""
     way, folder, mib, runs = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    run = {"lifeseal": _lifeseal, "pyrage": _pyrage, "aws-encryption-sdk": _aws}[way](folder, mib)
+    run = WAYS[way](folder, mib)
     samples = []
     for turn in range(runs + 1):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -27,7 +31,7 @@ def main() -> None:
 
 
 def _lifeseal(folder: Path, mib: int) -> Callable[[], object]:
-    """Read an asset of a vault; its containers lie on the disk, and are read anew each time."""
+    """Read an asset of a vault."""
     from lifeseal.erasure import FileRoot, Vault
 
     plain = folder / "plain"
@@ -45,14 +49,15 @@ def _lifeseal(folder: Path, mib: int) -> Callable[[], object]:
     return run
 
 
-def _pyrage(_: Path, mib: int) -> Callable[[], object]:
+def _pyrage(folder: Path, mib: int) -> Callable[[], object]:
     pyrage = importlib.import_module("pyrage")
     identity = pyrage.x25519.Identity.generate()
-    sealed = pyrage.encrypt(bytes(mib << 20), [identity.to_public()])
-    return lambda: pyrage.decrypt(sealed, [identity])
+    sealed = folder / "sealed.age"
+    sealed.write_bytes(pyrage.encrypt(bytes(mib << 20), [identity.to_public()]))
+    return lambda: pyrage.decrypt(sealed.read_bytes(), [identity])
 
 
-def _aws(_: Path, mib: int) -> Callable[[], object]:
+def _aws(folder: Path, mib: int, *, frame: int) -> Callable[[], object]:
     sdk = importlib.import_module("aws_encryption_sdk")
     identifiers = importlib.import_module("aws_encryption_sdk.identifiers")
     keys = importlib.import_module("aws_encryption_sdk.internal.crypto.wrapping_keys")
@@ -69,8 +74,22 @@ def _aws(_: Path, mib: int) -> Callable[[], object]:
     provider.add_master_key("k")
     client = sdk.EncryptionSDKClient(commitment_policy=identifiers.CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT)
     suite = identifiers.AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
-    sealed, _ = client.encrypt(source=bytes(mib << 20), key_provider=provider, algorithm=suite, frame_length=1 << 16)
-    return lambda: client.decrypt(source=sealed, key_provider=provider)
+    sealed = folder / "sealed.aws"
+    sealed.write_bytes(client.encrypt(source=bytes(mib << 20), key_provider=provider, algorithm=suite, frame_length=frame)[0])
+
+    def run() -> None:
+        with sealed.open("rb") as file:
+            client.decrypt(source=file, key_provider=provider)
+
+    return run
+
+
+WAYS: dict[str, Callable[[Path, int], Callable[[], object]]] = {
+    "lifeseal": _lifeseal,
+    "pyrage": _pyrage,
+    "aws-encryption-sdk": functools.partial(_aws, frame=4096),
+    "aws-encryption-sdk, its quickest frames": functools.partial(_aws, frame=1 << 16),
+}
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class RangeReader:
 
     Opening checks the key commitment and authenticates the last chunk, and with it the length. Each read authenticates the chunks it
     touches; where one fails, the call raises and what it had put into the buffer is zeroed. Ciphertext is copied before it is looked at, so
-    changing the file meanwhile changes nothing that was checked. Large reads are shared among the cores.
+    changing the file meanwhile changes nothing that was checked.
 
     Args:
         disk: The container; owned from here on.
@@ -50,6 +50,7 @@ class RangeReader:
         self._disk = disk
         self._where = where
         self._wrong = InvalidTag
+        self._spare: list[_Room] = []
         self._last, rest = divmod(disk.size - HEADER, _STRIDE)
         if disk.size < HEADER or rest < _TAG:
             raise TamperedError(f"{where}: cut short")
@@ -100,37 +101,40 @@ class RangeReader:
         """Decrypt a range: whole chunks straight into their place, the ends through a scratch chunk."""
         number, skip = divmod(start, CHUNK)
         done = 0
-        with memoryview(bytearray(min(_AT_ONCE, 1 + (skip + len(out)) // CHUNK) * _STRIDE)) as sealed:
-            while done < len(out):
-                left = len(out) - done
-                if skip == 0 and left >= min(CHUNK, self.size - number * CHUNK):
-                    count = min(len(sealed) // _STRIDE, max(1, left // CHUNK))
-                    piece = out[done : done + count * CHUNK]
-                    self._chunks(cipher, number, sealed, piece)
-                else:
-                    count = 1
-                    scratch = memoryview(bytearray(min(CHUNK, self.size - number * CHUNK)))
-                    self._chunk(cipher, number, scratch)
-                    piece = scratch[skip : skip + left]
-                    out[done : done + len(piece)] = piece
-                done += len(piece)
-                number += count
-                skip = 0
+        while done < len(out):
+            left, count = len(out) - done, 1
+            length = min(CHUNK, self.size - number * CHUNK)
+            if skip or left < length:
+                scratch = memoryview(bytearray(length))
+                self._chunk(cipher, number, scratch)
+                piece = scratch[skip : skip + left]
+                out[done : done + len(piece)] = piece
+            elif left < 2 * CHUNK:
+                piece = out[done : done + length]
+                self._chunk(cipher, number, piece)
+            else:
+                count = min(_AT_ONCE, left // CHUNK)
+                piece = out[done : done + count * CHUNK]
+                self._chunks(cipher, number, piece)
+            done += len(piece)
+            number += count
+            skip = 0
 
-    def _chunks(self, cipher: "AESGCM", first: int, sealed: memoryview, out: memoryview) -> None:
-        """Decrypt the chunks from ``first`` on that fill ``out`` exactly."""
+    def _chunks(self, cipher: "AESGCM", number: int, out: memoryview) -> None:
+        """Decrypt whole chunks from ``number`` on, as many as ``out`` takes."""
         decrypt, base = cipher.decrypt_into, self._base
-        count = max(1, -(-len(out) // CHUNK))
-        with sealed[: len(out) + count * _TAG] as fetched:
-            self._fetch(fetched, HEADER + first * _STRIDE)
-            number = first
-            try:
-                for number in range(first, first + count):
-                    at = (number - first) * CHUNK
-                    place = (number - first) * _STRIDE
-                    decrypt((base ^ number).to_bytes(_NONCE, "big"), fetched[place : place + _STRIDE], None, out[at : at + CHUNK])
-            except self._wrong:
-                raise self._tampered(number) from None
+        try:
+            room = self._spare.pop()
+        except IndexError:
+            room = _Room()  # one for each thread that reads at the same time
+        self._fetch(room.whole[: len(out) // CHUNK * _STRIDE], HEADER + number * _STRIDE)
+        try:
+            for at, sealed in zip(range(0, len(out), CHUNK), room.chunks, strict=False):
+                decrypt((base ^ number).to_bytes(_NONCE, "big"), sealed, None, out[at : at + CHUNK])
+                number += 1
+        except self._wrong:
+            raise self._tampered(number) from None
+        self._spare.append(room)
 
     def _chunk(self, cipher: "AESGCM", number: int, out: memoryview) -> None:
         """Decrypt one chunk, which is what a random read comes to."""
@@ -159,7 +163,16 @@ class RangeReader:
 
     def __exit__(self, *error: object) -> None:
         self._cipher = None
+        self._spare.clear()
         self._disk.__exit__(*error)
+
+
+class _Room:
+    """Where ciphertext is copied to: several chunks in one read."""
+
+    def __init__(self) -> None:
+        self.whole = memoryview(bytearray(_AT_ONCE * _STRIDE))
+        self.chunks = [self.whole[place : place + _STRIDE] for place in range(0, _AT_ONCE * _STRIDE, _STRIDE)]
 
 
 def _expand(key: Secret, info: bytes, out: memoryview) -> None:
