@@ -4,6 +4,7 @@
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 from crash.harness import Operation
 from lifeseal.attestation import KeySigner, TrustedKey, generate_key
@@ -45,6 +46,11 @@ def _prepare(folder: Path, holder: Holder) -> None:
 
 def _seal(folder: Path, holder: Holder) -> None:
     with _open(folder, holder) as vault:
+        vault.seal(folder / "plain", "second").close()
+
+
+def _seal_after_compacting(folder: Path, holder: Holder) -> None:
+    with mock.patch("lifeseal.erasure._compact.FLOOR", 0), mock.patch("lifeseal.erasure._compact._FACTOR", 0), _open(folder, holder) as vault:
         vault.seal(folder / "plain", "second").close()
 
 
@@ -220,6 +226,7 @@ def _for_vaults(name: str, act: Callable[[Path, Holder], None], after: tuple[str
 
 OPERATIONS = (
     _for_vaults("vault-seal", _seal, (LIVE, LIVE), _file),
+    _for_vaults("vault-seal-after-compacting", _seal_after_compacting, (LIVE, LIVE), _file),
     _for_vaults("vault-erase", _erase, (ERASED, ABSENT), _file),
     _for_vaults("vault-compact", _compact, (LIVE, ABSENT), _file),
     _for_vaults("vault-erase-passphrase", _erase, (ERASED, ABSENT), _passphrase),

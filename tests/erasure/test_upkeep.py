@@ -2,6 +2,7 @@
 """Checking, compacting and describing a vault."""
 
 import shutil
+from unittest import mock
 
 import pytest
 
@@ -10,9 +11,10 @@ from lifeseal import signing
 from lifeseal.attestation import KeySigner, generate_key
 from lifeseal.erasure import FileRoot, PassphraseRoot, Vault, check_structure
 from lifeseal.erasure import _asset as asset_module
-from lifeseal.erasure._compact import write_tree
+from lifeseal.erasure._compact import most_in_use, write_tree
 from lifeseal.erasure._map import DIRECTORY
 from lifeseal.errors import DestroyedError, FormatError, LifesealError, PolicyError, RolledBackError, StoreError, TamperedError
+from lifeseal.principles import sink_for_block
 
 
 @pytest.fixture
@@ -170,6 +172,81 @@ def test_a_damaged_vault_is_not_compacted(filled):
             vault.compact()
         filled.log.write_bytes(good)
         vault.compact()
+
+
+class _Sink:
+    def __init__(self):
+        self.events = []
+
+    def emit(self, event):
+        self.events.append(event)
+
+
+@pytest.fixture
+def small_floor(monkeypatch):
+    monkeypatch.setattr("lifeseal.erasure._compact.FLOOR", 100_000)
+    monkeypatch.setattr("lifeseal.erasure._compact._FACTOR", 1)
+
+
+def test_what_adds_to_a_vault_compacts_a_log_of_which_little_is_in_use_and_an_erasure_does_not(filled, small_floor, content_of, tmp_path):
+    sink = _Sink()
+    with filled.open() as vault, sink_for_block(sink):
+        vault.erase(["one"])
+        assert filled.log.name == "log-0000000000000001"
+        info = vault.info()
+        assert info.log_size > 2 * info.log_in_use
+        vault.seal(filled.model, "three").close()
+        assert filled.log.name == "log-0000000000000010"
+        assert vault.epoch == 12
+        assert vault.info().log_size < info.log_size
+        vault.verify()
+        vault.unseal("three", tmp_path / "out")
+        with pytest.raises(DestroyedError, match="erased at epoch 9"):
+            vault.asset("one")
+        vault.subjects.create_many(["ann"])
+        assert filled.log.name == "log-0000000000000013"
+    assert content_of(tmp_path / "out") == content_of(filled.model)
+    (sealed,) = [event.facts for event in sink.events if event.primitive.endswith("Vault.seal")]
+    assert (sealed["compacted"], sealed["epoch"]) == (10, 12)
+
+
+def test_a_small_log_is_left_as_it_is(filled):
+    with filled.open() as vault:
+        vault.seal(filled.model, "three").close()
+    assert filled.log.name == "log-0000000000000001"
+
+
+def test_what_stops_a_compaction_stops_no_seal(filled, small_floor, monkeypatch):
+    sink = _Sink()
+    with filled.open() as vault:
+        with monkeypatch.context() as patch:
+            full = OSError(28, "no space left")
+            patch.setattr("lifeseal.erasure._compact.write_log", mock.Mock(side_effect=full))
+            with sink_for_block(sink):
+                vault.seal(filled.model, "three").close()
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "lifeseal.erasure._compact.write_tree", lambda old, log, edits, head, batch, *, whole: write_tree(None, None, [], head, batch)
+            )
+            with sink_for_block(sink):
+                vault.seal(filled.model, "four").close()
+        assert [event.facts["not_compacted"] for event in sink.events] == ["OSError", "TamperedError"]
+        assert filled.log.name == "log-0000000000000001"
+        assert vault.verify().epoch == 12
+        vault.seal(filled.model, "five").close()
+        assert filled.log.name == "log-0000000000000013"
+
+
+def test_no_more_is_in_use_than_is_said(tmp_path):
+    with in_memory() as place, Vault.create(place / "vault", root=FileRoot(place / "root")) as vault:
+        (place / "plain").write_bytes(b"x")
+        for number, people in enumerate((0, 1, 700, 5000)):
+            vault.seal(place / "plain", f"asset {number}").close()
+            vault.subjects.create_many([f"{number}-{person}" for person in range(people)])
+            size = vault.compact().size_after
+            assert size <= vault.info().log_in_use
+            assert vault.info().log_in_use == size  # as nothing else is there
+            assert most_in_use(vault._session.current().tree.head) < size + 20 * 40_960
 
 
 class Clock:

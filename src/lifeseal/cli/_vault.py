@@ -153,6 +153,7 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         "subjects": found.subjects,
         "forgotten": found.forgotten,
         "log_bytes": found.log_size,
+        "log_bytes_in_use": found.log_in_use,
         "pending": list(found.pending),
         "holders": holder_documents(found),
     }
@@ -161,7 +162,7 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         f"epoch      {found.epoch}",
         f"assets     {found.live} live, {found.erased} erased",
         *((f"people     {found.subjects} live, {found.forgotten} erased",) if found.subjects or found.forgotten else ()),
-        f"node log   {counted(found.log_size, 'byte')}",
+        f"node log   {counted(found.log_size, 'byte')}, of which at most {found.log_in_use} are in use",
         f"root       {found.holder}",
         f"assurance  {found.assurance}",
         *(f"before     {holder.kind}, until epoch {holder.until}: {holder.state}" for holder in found.holders[:-1]),

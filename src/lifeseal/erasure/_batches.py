@@ -67,7 +67,7 @@ def create(session: Session, people: Iterable[str], *, since: int | None = None)
         LimitError: The vault has not so many slots left.
         StateError: People were erased meanwhile.
     """
-    with session.writing() as state:
+    with session.writing(grows=True) as state:
         head, names = state.tree.head, state.people
         try:
             tags = list(dict.fromkeys(names.tags(people)))

@@ -2,6 +2,7 @@
 """Compaction: the tree written anew into a log of its own, compared with the old one from the root down, then put in force."""
 
 import contextlib
+import math
 from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
@@ -12,13 +13,36 @@ from lifeseal.erasure._holders import HeldRoot
 from lifeseal.erasure._layout import log_name
 from lifeseal.erasure._leftovers import free_epoch
 from lifeseal.erasure._log import LogReader
-from lifeseal.erasure._nodes import ENTRY, FANOUT
+from lifeseal.erasure._nodes import CAPACITY, ENTRY, FANOUT, NODE_SIZE, Head
 from lifeseal.erasure._nodes import State as SlotState
 from lifeseal.erasure._tree import Tree, write_tree
 from lifeseal.erasure._values import Compaction
 from lifeseal.errors import PendingError, TamperedError
 
 _BEFORE_PLACE = ENTRY - 6
+FLOOR = 64 << 20
+_FACTOR = 4
+_NODE_FRAME = NODE_SIZE + 48
+_PAGE_FRAME = 40 << 10
+
+
+def most_in_use(head: Head) -> int:
+    """Tell how many bytes of a log the tree in force can need at most.
+
+    Args:
+        head: Of its root node.
+
+    Returns:
+        Bytes: nodes above every slot that was ever used, and the pages of the map.
+    """
+    pages: int = CAPACITY - head.next_page
+    leaves = math.ceil(head.next_slot / FANOUT) + math.ceil(pages / FANOUT)
+    return (leaves + math.ceil(leaves / FANOUT) + 2) * _NODE_FRAME + pages * _PAGE_FRAME
+
+
+def is_due(state: State) -> bool:
+    """Tell whether a log has grown to several times what can be in use, and is not small."""
+    return state.tree.log.measure() > max(FLOOR, _FACTOR * most_in_use(state.tree.head))
 
 
 def compact(state: State, moved: Callable[[State, Outcome], None]) -> Compaction:

@@ -2,6 +2,7 @@
 """What a vault says of itself: its assets, its holders, how sure an erasure would be."""
 
 from lifeseal.erasure._change import State
+from lifeseal.erasure._compact import most_in_use
 from lifeseal.erasure._history import record_of, weakest
 from lifeseal.erasure._holders import RootHolder
 from lifeseal.erasure._records import info_of
@@ -41,7 +42,8 @@ def describe_vault(state: State) -> VaultInfo:
         erased=state.tree.head.erased,
         subjects=state.tree.head.subjects,
         forgotten=state.tree.head.forgotten,
-        log_size=state.tree.log.measure(),
+        log_size=(size := state.tree.log.measure()),
+        log_in_use=min(size, most_in_use(state.tree.head)),
         pending=state.unsettled(),
         holders=holders_since(state, 0),
     )

@@ -14,6 +14,7 @@ from lifeseal._io import sweep
 from lifeseal.erasure import _nodes
 from lifeseal.erasure._asset import SealedAsset
 from lifeseal.erasure._change import Outcome, State, commit, load, refuse_newer
+from lifeseal.erasure._compact import compact, is_due
 from lifeseal.erasure._container import Place
 from lifeseal.erasure._holders import RootHolder
 from lifeseal.erasure._leftovers import are_left
@@ -21,7 +22,7 @@ from lifeseal.erasure._map import Kind, Mapped
 from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._records import Asset, erased_at
 from lifeseal.erasure._tree import Edit
-from lifeseal.errors import DestroyedError, PendingError, RolledBackError, StateError, StoreError
+from lifeseal.errors import DestroyedError, LifesealError, PendingError, RolledBackError, StateError, StoreError
 from lifeseal.principles import Fact, note
 
 
@@ -64,11 +65,15 @@ class Session:
         return state
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[State]:
+    def writing(self, *, grows: bool = False) -> Iterator[State]:
         """Hold the holder's lock; the state is always read anew, never taken from memory.
 
         What an interrupted change left is cleared away first, after a fresh root is durable: until then a power cut may bring back the one
         it belongs to. What cannot be unlinked stops nothing.
+
+        Args:
+            grows: The change adds something, so that a log of which little is in use is compacted first. Never before an erasure: that does
+                what it was asked to and nothing else, at once.
         """
         with self.holder.locked(self.folder), self.guard:
             state = self.reload()
@@ -80,6 +85,8 @@ class Session:
                 if head.reserved:
                     edits = [Edit(start=head.reserved - 1, stop=head.reserved, state=_nodes.State.ERASED)]
                 self.commit(edits, attrs.evolve(head, reserved=0), what="every asset is as it was")
+            if grows and is_due(self._open()):
+                self._compact()
             yield self._open()
 
     def commit(self, edits: Sequence[Edit], head: Head, *, what: str) -> Outcome:
@@ -157,6 +164,14 @@ class Session:
         if self._state is None:
             raise StateError(f"{self.folder}: this vault is closed")
         return self._state
+
+    def _compact(self) -> None:
+        """Make the log small if that works; what stops it stops no change, as the log is as good as it was."""
+        try:
+            note(compacted=compact(self._open(), self.moved).epoch_after)
+        except (LifesealError, OSError) as error:
+            note(not_compacted=type(error).__name__)
+            self.reload()
 
     def _take(self, state: State) -> None:
         if self._state is not None and self._state is not state:

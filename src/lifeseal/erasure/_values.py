@@ -162,7 +162,8 @@ class VaultInfo:
         erased: Erased ones.
         subjects: People whose records it can open.
         forgotten: People who were erased.
-        log_size: Bytes of the node log; `Vault.compact` makes it small.
+        log_size: Bytes of the node log.
+        log_in_use: How many of them the vault can need at most; where these are far fewer, `Vault.compact` makes the log small.
         pending: What may still open an older root, and with it what was erased since: key versions that the holder has not destroyed yet, and
             earlier holders that still have a root.
         holders: Every holder that has had a root of the vault, or may have; the one in force comes last.
@@ -180,6 +181,7 @@ class VaultInfo:
     subjects: int
     forgotten: int
     log_size: int
+    log_in_use: int
     pending: tuple[str, ...]
     holders: tuple[HolderRecord, ...]
 

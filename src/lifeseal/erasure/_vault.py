@@ -192,7 +192,7 @@ class Vault:
             raise ValueError(f"an asset's name has 1 to {_MAX_NAME} printable characters")
         session = self._session
         refuse_overlap(Path(path), session.folder, session.holder)
-        with DiskSource(path) as source, session.writing():
+        with DiskSource(path) as source, session.writing(grows=True):
             asset, sealed = seal_into(session, source, name, progress=progress)
             note(epoch=self.epoch, asset=name, slot=asset.slot, generation=asset.generation, files=asset.files, size=asset.size)
             with after_commit(f"{session.folder}: asset {name!r} is sealed at epoch {self.epoch}"):
