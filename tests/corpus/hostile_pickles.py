@@ -189,7 +189,7 @@ def operands():
         "pop-mark-decoy": lambda m: b"\x80\x02(" + ref("collections", "OrderedDict") + b"1" + ref("os", "system") + text(touch(m)) + b"\x85R.",
         "pop-takes-a-mark": lambda m: b"\x80\x02(0" + ref("os", "system") + text(touch(m)) + b"\x85R.",
         "computed-name": lambda m: stream(Call(Call("builtins:getattr", Call("builtins:__import__", Call("builtins:str", "os")), "system"), touch(m))),
-        "dotted": lambda m: b"\x80\x04" + short("pathlib") + short("os.system") + b"\x93" + text(touch(m)) + b"\x85R.",
+        "dotted": lambda m: b"\x80\x04" + short("shutil") + short("os.system") + b"\x93" + text(touch(m)) + b"\x85R.",
         "dotted-of-random": lambda m: b"\x80\x04" + short("random") + short("_os.system") + b"\x93" + text(touch(m)) + b"\x85R.",
         "dotted-of-collections": lambda m: b"\x80\x04" + short("collections") + short("_sys.modules.get") + b"\x93" + text("os") + b"\x85R0" + run(m)[2:],
         "dotted-of-torch": lambda m: (b"\x80\x04" + short("torch") + short("os.system") + b"\x93" + text(touch(m)) + b"\x85R.", "torch-plain", ("torch",)),

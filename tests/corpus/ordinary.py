@@ -11,7 +11,9 @@ import json
 import lzma
 import pathlib
 import pickle
+import pickletools
 import random
+import re
 import struct
 import tarfile
 import types
@@ -96,6 +98,7 @@ def pickles():
         warnings.simplefilter("ignore")
         values["numpy-matrix"] = np.matrix([[1, 2]])
     found = {f"{name}-{protocol}.pkl": pickle.dumps(value, protocol) for name, value in values.items() for protocol in (2, 4, 5)}
+    found["path-of-python-3.13.pkl"] = pickle.dumps(values["path"], 2).replace(b"cpathlib\n", b"cpathlib._local\n")
     found["several.pkl"] = pickle.dumps([1]) + pickle.dumps({"a": 2}) + pickle.dumps("x")
     found["protocol-0.pkl"] = pickle.dumps({"a": [1, 2.5, "é"]}, 0)
     return found
@@ -214,9 +217,20 @@ def torches():
                 torch.save(value, file, **options)
                 found[f"{name}.{kind}"] = file.getvalue()
     found |= {f"pickled-tensor-{protocol}.pkl": pickle.dumps({"w": torch.ones(3)}, protocol) for protocol in (2, 4, 5)}
+    found["pickled-tensor-short-key.pkl"] = _pickled_tensor()
     header = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'.ljust(0x78)
     found["length-like-zlib.safetensors"] = struct.pack("<Q", 0x78) + header + b"x"
     return found
+
+
+def _pickled_tensor():
+    """A tensor whose storage is named by a short number; the number is an address, so how long it is depends on the interpreter."""
+    import torch
+
+    content = next(value for _, value, _ in pickletools.genops(pickle.dumps(torch.ones(1), 4)) if isinstance(value, bytes))
+    content = re.sub(rb"X.\0\0\0\d+q", b"X\x01\0\0\x007q", content, flags=re.DOTALL)
+    assert len(content) < 256
+    return b"\x80\x04\x8c\x0dtorch.storage\x8c\x10_load_from_bytes\x93C" + bytes([len(content)]) + content + b"\x85R."
 
 
 def joblibs():

@@ -36,7 +36,7 @@ def hostile(command: str) -> dict[str, bytes]:
         "inst": b"(V" + lines + b"ios\nsystem\n.",
         "obj": b"(cos\nsystem\nV" + lines + b"o.",
         "stack global": b"\x80\x04\x8c\x02os\x8c\x06system\x93" + argument + b"\x85R.",
-        "dotted": b"\x80\x04\x8c\x07pathlib\x8c\x09os.system\x93" + argument + b"\x85R.",
+        "dotted": b"\x80\x04\x8c\x06shutil\x8c\x09os.system\x93" + argument + b"\x85R.",
         "memo indirection": b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940\x30h\x00h\x01\x93" + argument + b"\x85R.",
         "newobj of map": b"\x80\x02cbuiltins\ntuple\n(cbuiltins\nmap\ncos\nsystem\n]" + argument + b"a\x86\x81t\x81.",
         "result is popped": b"\x80\x02cos\nsystem\n" + argument + b"\x85R0N.",

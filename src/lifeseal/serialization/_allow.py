@@ -98,7 +98,7 @@ def _harmless() -> dict[tuple[str, str], Harmless]:
     found["decimal", "Decimal"] = Harmless(call=c.plain(1, 2))
     found["fractions", "Fraction"] = Harmless(call=c.fraction)
     for name in ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath"):
-        found["pathlib", name] = Harmless(call=c.plain(0, 64))
+        found["pathlib", name] = found["pathlib._local", name] = Harmless(call=c.plain(0, 64))  # the second is what Python 3.13 writes
     found["uuid", "UUID"] = found["argparse", "Namespace"] = found["types", "SimpleNamespace"] = _NAMESPACE
     _numpy(found)
     _torch(found)

@@ -16,7 +16,7 @@ from lifeseal.serialization._window import Cursor
 
 HIGHEST_PROTOCOL: Final = 5
 _MAX_TEXT = 1 << 12
-_MIN_BLOB = 1 << 8
+_MIN_BLOB = 1 << 7  # below the least PyTorch file, which a small tensor holds
 _MAX_LINE = 1 << 16
 _MAX_INT_BYTES = 16
 _MAX_INDEX_DIGITS = 20
