@@ -220,9 +220,11 @@ def test_no_authority_is_believed_by_default(tsa):
 @pytest.fixture
 def secured(tmp_path, tsa):
     """The authority behind TLS, and its address; the server's root is in tls.pem."""
-    authority = root("tls root")
+    key = ec.generate_private_key(ec.SECP256R1())
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())  # Python 3.13 asks for both identifiers
+    authority = root("tls root", key=key, extensions=(*AUTHORITY, (identifier, False)))
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.certificate.public_key())  # Python 3.13 asks for it
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.certificate.public_key())
     authority.issue("127.0.0.1", extensions=(*LEAF[:2], (SERVER, False), (names, False), (issuer, False))).write(tmp_path, "server")
     (tmp_path / "tls.pem").write_bytes(authority.pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
