@@ -216,9 +216,10 @@ try:
         pool.submit(time.sleep, 0.2)
         raise KeyboardInterrupt
 except KeyboardInterrupt:
-    for child in multiprocessing.active_children():
-        child.join(20)
-    print(multiprocessing.active_children())
+    until = time.monotonic() + 20  # the pool's own thread waits for them too, so that one join may see nothing
+    while (left := multiprocessing.active_children()) and time.monotonic() < until:
+        time.sleep(0.01)
+    print(left)
 """
 
 
