@@ -213,7 +213,7 @@ _data_record._PATIENCE = {patience}
 try:
     with _data_record._workers(1) as pool:
         assert pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
-        pool.submit(time.sleep, 0.2)
+        pool.submit(time.sleep, {task})
         raise KeyboardInterrupt
 except KeyboardInterrupt:
     until = time.monotonic() + 20  # the pool's own thread waits for them too, so that one join may see nothing
@@ -223,9 +223,11 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("patience", [5.0, 0.0])
-def test_workers_end_with_the_work(patience):
-    done = subprocess.run([sys.executable, "-c", WORKERS.format(patience=patience)], capture_output=True, text=True, check=False, timeout=60)
+@pytest.mark.parametrize(("patience", "task"), [(5.0, 0.2), (0.0, 60)])
+def test_workers_end_with_the_work(patience, task):
+    done = subprocess.run(
+        [sys.executable, "-c", WORKERS.format(patience=patience, task=task)], capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stdout) == (0, "[]\n"), done
 
 
