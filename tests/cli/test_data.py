@@ -213,7 +213,9 @@ _data_record._PATIENCE = {patience}
 try:
     with _data_record._workers(1) as pool:
         assert pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
-        pool.submit(time.sleep, {task})
+        begun = pool.submit(time.sleep, {task})
+        while not begun.running():
+            time.sleep(0.01)
         raise KeyboardInterrupt
 except KeyboardInterrupt:
     until = time.monotonic() + 20  # the pool's own thread waits for them too, so that one join may see nothing
