@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 
 from crash.harness import Operation
-from lifeseal import attestation, evidence, provenance, serialization, signing
+from lifeseal import _io, attestation, evidence, provenance, serialization, signing
 from lifeseal._io import _durable, _names
 from lifeseal.errors import DigestMismatchError, FormatError, RolledBackError
 from lifeseal.principles import Event
@@ -62,6 +62,19 @@ def _stream(path: Path, data: bytes, **options: bool) -> None:
 
 
 _create = functools.partial(_durable.replace, overwrite=False)
+
+
+def _create_together(folder: Path) -> None:
+    with _io.Together() as together:
+        for name in "abc":
+            with _io.replacing(folder / name, overwrite=False, together=together) as output:
+                output.write(NEW)
+
+
+def _check_together(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    return next((wrong for name in "abc" if (wrong := old_or_new(folder / name, None, NEW, acknowledged=acknowledged))), None)
+
+
 _replace_named = no_unnamed_files()(_durable.replace)
 _create_named = no_unnamed_files()(_create)
 
@@ -271,6 +284,8 @@ OPERATIONS = (
     replacement("create", _create, old=None, next_write=lambda folder: _create(folder / "next", b"")),
     replacement("replace-named", _replace_named),
     replacement("create-named", _create_named, old=None, next_write=lambda folder: _create_named(folder / "next", b"")),
+    Operation(name="create-together", prepare=lambda _: None, run=_create_together, check=_check_together),
+    Operation(name="create-together-named", prepare=lambda _: None, run=no_unnamed_files()(_create_together), check=_check_together),
     Operation(name="append", prepare=lambda folder: (folder / "log").write_bytes(OLD), run=_append, check=_check_log(OLD)),
     Operation(name="append-new", prepare=lambda _: None, run=_append, check=_check_log(b"")),
     Operation(name="make-folder", prepare=lambda _: None, run=lambda folder: _names.make_folder(folder / "made"), check=_check_folder),

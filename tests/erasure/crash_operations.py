@@ -59,6 +59,57 @@ def _erase(folder: Path, holder: Holder) -> None:
         vault.erase(["first"])
 
 
+NAMES = ("a", "b", "deep/c")
+
+
+def _prepare_many(folder: Path, holder: Holder) -> None:
+    (folder / "many" / "deep").mkdir(parents=True)
+    for name in NAMES:
+        (folder / "many" / name).write_bytes(name.encode() + PLAIN)
+    with Vault.create(folder / "vault", root=holder(folder)) as vault:
+        vault.seal(folder / "many", "many").close()
+
+
+def _unseal_many(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.unseal("many", folder / "out")
+
+
+def _check_many(folder: Path, acknowledged: bool) -> str | None:  # noqa: FBT001  # the harness calls it
+    found = {name: (folder / "out" / name).read_bytes() for name in NAMES if (folder / "out" / name).exists()}
+    torn = [name for name, content in found.items() if content != name.encode() + PLAIN]
+    if torn:
+        return f"{torn} took their names without their content"
+    return "acknowledged and lost" if acknowledged and len(found) != len(NAMES) else None
+
+
+def _seal_many(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.seal(folder / "many", "again").close()
+
+
+def _check_sealed_many(folder: Path, acknowledged: bool, *, holder: Holder) -> str | None:  # noqa: FBT001  # the harness calls it
+    with _open(folder, holder) as vault:
+        vault.verify()
+        names = {info.name for info in vault.assets()}
+        if "again" in names:
+            vault.asset("again").unseal(folder / "out")
+    return _check_many(folder, "again" in names) or ("acknowledged and lost" if acknowledged and "again" not in names else None)
+
+
+def _seal_next(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.seal(folder / "many", "next").close()
+        live = len(vault.assets())
+    if len(list((folder / "vault" / "objects").iterdir())) != (len(NAMES) + 1) * live:
+        raise AssertionError("the next writer did not clear up")
+
+
+def _unseal_again(folder: Path, holder: Holder) -> None:
+    with _open(folder, holder) as vault:
+        vault.unseal("many", folder / "again")
+
+
 def _compact(folder: Path, holder: Holder) -> None:
     with _open(folder, holder) as vault:
         vault.compact()
@@ -228,6 +279,20 @@ OPERATIONS = (
     _for_vaults("vault-seal", _seal, (LIVE, LIVE), _file),
     _for_vaults("vault-seal-after-compacting", _seal_after_compacting, (LIVE, LIVE), _file),
     _for_vaults("vault-erase", _erase, (ERASED, ABSENT), _file),
+    Operation(
+        name="vault-seal-folder",
+        prepare=functools.partial(_prepare_many, holder=_file),
+        run=functools.partial(_seal_many, holder=_file),
+        check=functools.partial(_check_sealed_many, holder=_file),
+        next_write=functools.partial(_seal_next, holder=_file),
+    ),
+    Operation(
+        name="vault-unseal",
+        prepare=functools.partial(_prepare_many, holder=_file),
+        run=functools.partial(_unseal_many, holder=_file),
+        check=_check_many,
+        next_write=functools.partial(_unseal_again, holder=_file),
+    ),
     _for_vaults("vault-compact", _compact, (LIVE, ABSENT), _file),
     _for_vaults("vault-erase-passphrase", _erase, (ERASED, ABSENT), _passphrase),
     Operation(

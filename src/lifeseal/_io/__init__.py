@@ -35,6 +35,7 @@ from lifeseal._io._streams import BLOCK, Raw, Stream, Take, View, Written
 from lifeseal._io._strict import TAKEN_OUT, Record, canonical, decode_base64, encode_base64, exact_fields, loads, parse_hex, take_out
 from lifeseal._io._tables import TABLES, Arrow, arrow, open_table
 from lifeseal._io._threads import Behind, Cancelled, Report, in_threads, undisturbed
+from lifeseal._io._together import Together
 from lifeseal._io._toml import MAX_TOML, Table, load_toml
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Stream",
     "Table",
     "Take",
+    "Together",
     "View",
     "Written",
     "allow_unlocked_memory",

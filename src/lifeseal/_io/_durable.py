@@ -8,10 +8,13 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from lifeseal._io._litter import sweep_open
 from lifeseal.errors import FormatError, LockedError
+
+if TYPE_CHECKING:
+    from lifeseal._io._together import Together
 
 StrPath: TypeAlias = str | os.PathLike[str]
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -94,7 +97,9 @@ def named(target: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True, wipe: bool = False) -> Iterator[Output]:
+def replacing(
+    path: StrPath, *, mode: int = 0o644, overwrite: bool = True, wipe: bool = False, together: "Together | None" = None
+) -> Iterator[Output]:
     """Write a whole file so that its name holds the old content or the new, whatever happens.
 
     The content goes to an unnamed file (a named temporary one where the file system has none), reaches the disk, and takes the name in
@@ -106,6 +111,7 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True, wipe:
         mode: Permissions of the new file, before the umask.
         overwrite: False refuses a name that is taken, without a race.
         wipe: Overwrite the old content in place once the new is durable, as far as the disk lets it: no promise on flash or copy-on-write.
+        together: Where a new file waits for others, to reach the disk and take its name with them; only where ``overwrite`` is false.
 
     Yields:
         The output to write to.
@@ -114,11 +120,14 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True, wipe:
         FileExistsError: The name is taken and ``overwrite`` is false, or it names something that is not a regular file.
         OSError: The disk refused; the old content stands. Where it was the folder that did not reach the disk, the new content has taken
             the name, but a power cut may bring back the old.
+        ValueError: ``together`` is given, and ``overwrite`` is true.
     """
+    if together is not None and overwrite:
+        raise ValueError("only new files wait for one another")
     target = Path(path)
     with named(target):
         folder = os.open(target.parent, DIRECTORY)
-    temp = None
+    temp, waits = None, False
     try:
         _refuse_odd_target(folder, target, overwrite=overwrite)
         with named(target):
@@ -131,6 +140,10 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True, wipe:
             if output.target != target:
                 target = output.target
                 _refuse_odd_target(folder, target, overwrite=overwrite)
+            if together is not None:
+                waits = True
+                together.take(fd, temp=temp, folder=folder, target=target)
+                return
             with named(target), wiping(target.name, folder, wanted=wipe):
                 os.fsync(fd)
                 if overwrite:
@@ -139,20 +152,20 @@ def replacing(path: StrPath, *, mode: int = 0o644, overwrite: bool = True, wipe:
                         _link(fd, temp, folder)
                     os.rename(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder)
                     temp = None
-                elif temp is None:
-                    _link(fd, target.name, folder)
                 else:
-                    os.link(temp, target.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                    link_new(fd, temp, target.name, folder)
                 os.fsync(folder)
         finally:
-            with contextlib.suppress(OSError):
-                fcntl.flock(fd, fcntl.LOCK_UN)  # by its new name others may lock it at once
-            os.close(fd)
+            if not waits:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(fd, fcntl.LOCK_UN)  # by its new name others may lock it at once
+                os.close(fd)
     finally:
-        if temp is not None:
-            with contextlib.suppress(OSError):  # what stays is swept by the next write
-                os.unlink(temp, dir_fd=folder)
-        os.close(folder)
+        if not waits:
+            if temp is not None:
+                with contextlib.suppress(OSError):  # what stays is swept by the next write
+                    os.unlink(temp, dir_fd=folder)
+            os.close(folder)
 
 
 def replace(path: StrPath, data: Buffer, *, mode: int = 0o644, overwrite: bool = True, wipe: bool = False) -> None:
@@ -376,6 +389,25 @@ def _hold(fd: int) -> bool:
     except BlockingIOError:
         return False
     return os.fstat(fd).st_nlink > 0
+
+
+def link_new(fd: int, temp: str | None, name: str, folder: int) -> None:
+    """Give a new file its name, which must be free.
+
+    Args:
+        fd: The file.
+        temp: The name that it has; None for an unnamed one.
+        name: The new name.
+        folder: Where both lie.
+
+    Raises:
+        FileExistsError: The name is taken.
+        OSError: The disk refused.
+    """
+    if temp is None:
+        _link(fd, name, folder)
+    else:
+        os.link(temp, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
 
 
 def _link(fd: int, name: str, folder: int) -> None:

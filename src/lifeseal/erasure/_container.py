@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from lifeseal._io import Behind, DiskSource, Reader, Secret, new_hasher, read_through, replacing
+from lifeseal._io import Behind, DiskSource, Reader, Secret, Together, new_hasher, read_through, replacing
 from lifeseal.erasure._layout import FORMAT, KEY_SIZE, container_context, object_name
 from lifeseal.erasure._range import CHUNK, HEADER, RangeReader
 from lifeseal.errors import StoreError, TamperedError
@@ -79,7 +79,9 @@ def file_key(asset: Secret, file_id: bytes) -> Secret:
     return derived
 
 
-def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, reader: Reader, *, where: str, took: Callable[[int], None]) -> Written:
+def write_container(
+    place: Place, asset: Secret, file_id: bytes, role: bytes, reader: Reader, *, where: str, took: Callable[[int], None], together: Together
+) -> Written:
     """Encrypt one file.
 
     Args:
@@ -90,9 +92,10 @@ def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, re
         reader: The plaintext, read once.
         where: Name of the plaintext for messages.
         took: Told the bytes of each step; raising stops.
+        together: Where it waits for the disk.
 
     Returns:
-        What was written; it is durable.
+        What was written; once ``together`` is settled it is durable, and can be read.
 
     Raises:
         FormatError: The file grew or shrank meanwhile.
@@ -105,7 +108,7 @@ def write_container(place: Place, asset: Secret, file_id: bytes, role: bytes, re
         encryptor = Cobblestone256Encryptor(key, place.context(file_id, role))
     piece_size = min(_PIECE, reader.size + 1)
     rooms = itertools.cycle([memoryview(bytearray(piece_size + _SEALED_MORE)) for _ in range(2)])
-    with replacing(place.folder / object_name(file_id), mode=0o600, overwrite=False) as output, Behind() as behind:
+    with replacing(place.folder / object_name(file_id), mode=0o600, overwrite=False, together=together) as output, Behind() as behind:
 
         def take(piece: memoryview) -> None:
             hasher.update(piece)

@@ -4,17 +4,19 @@
 import contextlib
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from lifeseal._io import DiskSource, Progress, ProgressCallback, Secret, remove
-from lifeseal.erasure._container import Place, compare_container, write_container
+from lifeseal._io import DiskSource, Progress, ProgressCallback, Secret, Together, remove
+from lifeseal.erasure._container import Place, Written, compare_container, write_container
 from lifeseal.erasure._index import Index, IndexEntry, parse_index, signature_of
 from lifeseal.erasure._layout import DATA, GROUP_SIZE, ID_SIZE, INDEX, group_of
 from lifeseal.errors import FormatError, StoreError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +37,7 @@ class Sealed:
 def write_asset(source: DiskSource, place: Place, key: Secret, proof: Secret, *, progress: ProgressCallback) -> Sealed:
     """Encrypt every file and the index, and read each back; nothing refers to them yet.
 
-    While one container is read back, the next is written.
+    While containers are read back, the next are written. Many small ones reach the disk together.
 
     Args:
         source: The plaintext.
@@ -53,6 +55,8 @@ def write_asset(source: DiskSource, place: Place, key: Secret, proof: Secret, *,
         TamperedError: A container does not read back as it was written.
         OSError: A file cannot be read or written.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     names = source.names()
     entries: list[IndexEntry] = []
     seen = {}
@@ -62,14 +66,23 @@ def write_asset(source: DiskSource, place: Place, key: Secret, proof: Secret, *,
         if beside is not None:
             origins[beside.name] = stack.enter_context(beside)
         took = _counter(sum(origin.size(name) for name, origin in origins.items()), progress)
-        checks = []
+        together, waiting = stack.enter_context(Together()), list[Written]()
+        checks: list[Future[None]] = []
+
+        def settle() -> None:
+            together.settle()
+            checks.extend(pool.submit(compare_container, place, proof, written) for written in waiting)
+            waiting.clear()
+
         for name, origin in origins.items():
             where = f"{origin.where}: {name!r}"
             seen[name] = _look(origin, name)
             with origin.open(name) as reader:
-                written = write_container(place, key, _new_id(place), DATA, reader, where=where, took=took)
-            checks.append(pool.submit(compare_container, place, proof, written))
-            entries.append(IndexEntry(name=name, size=written.size, file_id=written.file_id))
+                waiting.append(write_container(place, key, _new_id(place), DATA, reader, where=where, took=took, together=together))
+            entries.append(IndexEntry(name=name, size=waiting[-1].size, file_id=waiting[-1].file_id))
+            if together.full:
+                settle()
+        settle()
         changed = [name for name, origin in origins.items() if _look(origin, name) != seen[name]]
         if changed or source.names() != names:
             what = changed[0] if changed else "the list of files"
@@ -80,7 +93,8 @@ def write_asset(source: DiskSource, place: Place, key: Secret, proof: Secret, *,
     index_id = _new_id(place)
     text = index.to_bytes()
     parse_index(text, index_id=index_id, where=f"{source.where}, index")
-    written = write_container(place, key, index_id, INDEX, _Bytes(text), where=f"{source.where}, index", took=lambda _: None)
+    with Together() as together:
+        written = write_container(place, key, index_id, INDEX, _Bytes(text), where=f"{source.where}, index", took=lambda _: None, together=together)
     compare_container(place, proof, written)
     return Sealed(index=index, index_id=index_id, seen={name: seen[name] for name in names})
 

@@ -5,7 +5,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifeseal._io import Behind, make_folder, read_through, remove, replacing
+from lifeseal._io import Behind, Together, make_folder, read_through, remove, replacing
 from lifeseal.erasure._index import signature_of
 
 if TYPE_CHECKING:
@@ -41,13 +41,16 @@ def write_plaintext(asset: "SealedAsset", out: Path) -> int:
     make_folder(out, mode=0o700)
     try:
         done = 0
-        for name in names:
-            for parent in reversed([out / part for part in Path(name).parents]):
-                if parent not in folders:
-                    make_folder(parent, mode=0o700)
-                    folders[parent] = None
-            done += _write(asset, name, out / name)
-            files.append(out / name)
+        with Together() as together:
+            for name in names:
+                for parent in reversed([out / part for part in Path(name).parents]):
+                    if parent not in folders:
+                        make_folder(parent, mode=0o700)
+                        folders[parent] = None
+                done += _write(asset, name, out / name, together=together)
+                files.append(out / name)
+                if together.full:
+                    together.settle()
     except BaseException:
         with contextlib.suppress(OSError):
             for file in files:
@@ -71,7 +74,7 @@ def _write_lone(asset: "SealedAsset", name: str, out: Path) -> int:
         raise
 
 
-def _write(asset: "SealedAsset", name: str, path: Path) -> int:
-    with asset.open(name) as reader, replacing(path, mode=0o600, overwrite=False) as output, Behind() as behind:
+def _write(asset: "SealedAsset", name: str, path: Path, *, together: Together | None = None) -> int:
+    with asset.open(name) as reader, replacing(path, mode=0o600, overwrite=False, together=together) as output, Behind() as behind:
         one, two = (memoryview(bytearray(min(_PIECE, reader.size + 1))) for _ in range(2))
         return read_through(reader, f"{asset.where}: {name!r}", one, lambda piece: behind.do(output.write, piece), spare=two)
