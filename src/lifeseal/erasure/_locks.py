@@ -3,7 +3,6 @@
 
 import contextlib
 import hashlib
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +67,8 @@ def name_locked(name: bytes, refusal: str) -> Iterator[None]:
     Raises:
         LockedError: It is.
     """
+    import socket  # here, as most vaults need none
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as taken:
         try:
             taken.bind(b"\0lifeseal-" + hashlib.sha256(name).hexdigest().encode())

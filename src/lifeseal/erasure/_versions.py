@@ -3,8 +3,8 @@
 
 import datetime as dt
 import hashlib
+import os
 import re
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import Self
 
@@ -33,7 +33,7 @@ class VersionName:
     @classmethod
     def new(cls, vault: bytes, epoch: int) -> Self:
         """Make a name that no key ever had."""
-        return cls(vault=vault, epoch=epoch, tag=secrets.token_hex(8))
+        return cls(vault=vault, epoch=epoch, tag=os.urandom(8).hex())
 
     @classmethod
     def parse(cls, text: str) -> Self:
