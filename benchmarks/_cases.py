@@ -219,6 +219,14 @@ def measure_seal(options: Options) -> list[Row]:
     ]
     references = ["cryptography, Cobblestone-256 stream", "pyrage", "aws-encryption-sdk", "aws-encryption-sdk, its quickest frames", "copy"]
     rows = compare(f"seal {options.mib} MiB in 4 files", contenders, references=references, runs=options.runs)
+    small = str(make_files(options.folder / "seal-small", count=options.files, size=4096))
+    contenders = [
+        Contender(name="lifeseal seal", command=(sys.executable, "-c", _SEAL, small, place)),
+        Contender(name="cryptography, Cobblestone-256 stream", command=(sys.executable, "-c", _STREAM, small, place)),
+        Contender(name="copy", command=(sys.executable, "-c", _COPY, small, place)),
+    ]
+    references = ["cryptography, Cobblestone-256 stream", "copy"]
+    rows += compare(f"seal {options.files} files of 4 KiB, each synchronised", contenders, references=references, runs=options.runs)
     made = options.folder / "made"
     made.mkdir()
     subprocess.run([sys.executable, "-c", _PREPARE, folder, made], check=True)

@@ -56,17 +56,18 @@ def container_of(desk, size):
     return found
 
 
-@pytest.mark.parametrize("size", [76800, 81920])
+@pytest.mark.parametrize("size", [0, 1, 16383, 16384, 16385, 32768, 76800, 81920])
 def test_a_container_cut_or_extended_anywhere_is_tampering(desk, tmp_path, size):
     plain = tmp_path / "plain"
-    plain.write_bytes(bytes(range(256)) * (size // 256))
+    plain.write_bytes((bytes(range(256)) * (size // 256 + 1))[:size])
     with desk.create() as vault:
         vault.seal(plain, "one")
         path = container_of(desk, size)
         good = path.read_bytes()
         stride = 16384 + 16
-        cuts = [good[:n] for n in (0, 55, 56, 71, 72, 56 + stride, 56 + 2 * stride, 56 + 2 * stride + 16, len(good) - 16, len(good) - 1)]
-        longer = [good + bytes(n) for n in (1, 16, stride)] + [good + good[56:], good[: 56 + stride] + good[56:]]
+        near = {56 + chunk * stride + more for chunk in range(6) for more in (-16, -1, 0, 1, 15, 16, 17)}
+        cuts = [good[:n] for n in sorted(near | {0, 1, 55, 16383, 16384, 16385, 32768, len(good) - 16, len(good) - 1}) if n < len(good)]
+        longer = [good + bytes(n) for n in (1, 16, stride)] + [good + good[56:], good[: 56 + stride] + bytes(1) + good[56:]]
         for bad in cuts + longer:
             path.write_bytes(bad)
             with pytest.raises(TamperedError):

@@ -11,7 +11,7 @@ import attrs
 
 from lifeseal._io._durable import link_new, named
 
-_FILES = 128
+_FILES = 64
 _BYTES = 64 << 20
 _THREADS = 8
 

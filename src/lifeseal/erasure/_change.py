@@ -169,7 +169,7 @@ def reload(roots: Roots) -> State:
         mark = None if roots.cell is not None else roots.mark()  # a cell says it in the same read
         try:
             return roots.open(use)
-        except (RolledBackError, StoreError, TamperedError):
+        except (FileNotFoundError, RolledBackError, StoreError, TamperedError):
             if mark is None or roots.mark() == mark:
                 raise  # else a writer went on in between: look at the root once more
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checking a whole vault: its form without a key, everything with one."""
 
+import contextlib
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from lifeseal.erasure._range import CHUNK, HEADER
 from lifeseal.erasure._records import Asset
 from lifeseal.erasure._tree import Tree
 from lifeseal.erasure._values import VaultCheck
-from lifeseal.errors import StoreError, TamperedError
+from lifeseal.errors import DestroyedError, StoreError, TamperedError
 from lifeseal.principles import implements, note
 
 _PIECE = 4 << 20
@@ -67,7 +68,16 @@ def check_structure(path: StrPath) -> VaultCheck:
 
 
 def check_vault(state: State, hand_out: Callable[[Asset], SealedAsset], *, progress: ProgressCallback) -> VaultCheck:
-    """Check everything; see `lifeseal.erasure.Vault.verify`."""
+    """Check everything; see `lifeseal.erasure.Vault.verify`.
+
+    Args:
+        state: Of the caller's own, so that it stays as it is when others change the vault meanwhile.
+        hand_out: Opens an asset.
+        progress: Told about each container.
+
+    Returns:
+        What was checked. What is erased meanwhile is left out.
+    """
     folder, tree = state.folder, state.tree
     batches = sum(1 for _ in tree.log.batches())
     live, pages = _in_use(tree)
@@ -85,7 +95,7 @@ def check_vault(state: State, hand_out: Callable[[Asset], SealedAsset], *, progr
     containers = size = 0
     buffer = memoryview(bytearray(_PIECE))
     for asset in assets:
-        with hand_out(asset) as opened:
+        with contextlib.suppress(DestroyedError), hand_out(asset) as opened:
             names = [*opened.names(), *([] if opened.signature is None else [opened.signature])]
             for name in names:
                 with opened.open(name) as reader:

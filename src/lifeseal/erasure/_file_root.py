@@ -12,7 +12,7 @@ from pathlib import Path
 from lifeseal._io import Appender, Secret, StrPath, remove, replace
 from lifeseal.erasure._holders import HeldRoot, Strength
 from lifeseal.erasure._root_record import SIZE, pack, parse
-from lifeseal.errors import CredentialError, FormatError, StateError, StoreError
+from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -54,9 +54,20 @@ class FileRoot:
             TamperedError: It was damaged.
             OSError: It cannot be read.
         """
+        while True:
+            fd = self._open()
+            try:
+                return self._parse(fd)
+            except (FormatError, TamperedError):
+                if os.fstat(fd).st_nlink:
+                    raise  # else a writer put another file in its place, and wiped this one while it was read
+            finally:
+                os.close(fd)
+
+    def _open(self) -> int:
         where = str(self.location)
         try:
-            fd = os.open(self.location, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            return os.open(self.location, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             raise StoreError(f"{where}: the root file is not there; without it the vault cannot be read") from None
         except PermissionError:
@@ -65,20 +76,20 @@ class FileRoot:
             if error.errno == errno.ELOOP:
                 raise FormatError(where, "a regular file was expected, not a symbolic link") from None
             raise
-        try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise FormatError(where, "a regular file was expected")
-            if found.st_mode & _OTHERS:
-                raise CredentialError(f"{where}: other users may open the root file; make it yours alone: chmod 600 {where}")
-            if found.st_nlink > 1:
-                raise StateError(f"{where}: the root file has a second name (a hard link), under which an old root would survive; remove that name")
-            with Secret(SIZE) as content, content.view() as view:
-                if found.st_size != SIZE or os.preadv(fd, [view], 0) != SIZE:
-                    raise FormatError(where, f"a root file of {SIZE} bytes was expected")
-                return parse(view, where=where)
-        finally:
-            os.close(fd)
+
+    def _parse(self, fd: int) -> HeldRoot:
+        where = str(self.location)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise FormatError(where, "a regular file was expected")
+        if found.st_mode & _OTHERS:
+            raise CredentialError(f"{where}: other users may open the root file; make it yours alone: chmod 600 {where}")
+        if found.st_nlink > 1:
+            raise StateError(f"{where}: the root file has a second name (a hard link), under which an old root would survive; remove that name")
+        with Secret(SIZE) as content, content.view() as view:
+            if found.st_size != SIZE or os.preadv(fd, [view], 0) != SIZE:
+                raise FormatError(where, f"a root file of {SIZE} bytes was expected")
+            return parse(view, where=where)
 
     def replace(self, new: HeldRoot, *, over: int | None) -> None:
         """Put a new root into the file, durably and in one step. Call it within `locked`.

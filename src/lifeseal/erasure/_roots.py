@@ -183,7 +183,7 @@ class Roots:
             return ()
         listed = self.wrapper.versions(self.vault)
         if listed is None:
-            return tuple(root_name(other) for other in root_epochs(self.folder) if other != epoch)
+            return tuple(root_name(other) for other in root_epochs(self.folder) if other < epoch)  # a later one opens nothing of before
         version, _ = self.stored(epoch)
         return tuple(found.called for found in listed if found.name != version and found.state is not KeyState.DESTROYED)
 

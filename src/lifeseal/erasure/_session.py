@@ -64,6 +64,14 @@ class Session:
         self._take(state)
         return state
 
+    def apart(self) -> State:
+        """Read a state for the caller alone, who closes it: for long reads, beside which others go on. Of one epoch, whatever they change."""
+        with self.guard:
+            self.current()
+            state = load(self.folder, self.holder)
+        note(epoch=state.epoch)
+        return state
+
     @contextlib.contextmanager
     def writing(self, *, grows: bool = False) -> Iterator[State]:
         """Hold the holder's lock; the state is always read anew, never taken from memory.
@@ -138,7 +146,8 @@ class Session:
                 raise DestroyedError(f"{self.folder}: generation {asset.generation} of asset {asset.name!r} was erased; its key is gone")
 
         opened = SealedAsset(place, state.tree.key(asset.slot), asset.index, ask=ask, epoch=state.epoch)
-        self._assets.add(opened)
+        with self.guard:
+            self._assets.add(opened)
         return opened
 
     def settle_in(self, holder: RootHolder, state: State) -> None:

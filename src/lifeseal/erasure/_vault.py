@@ -343,9 +343,7 @@ class Vault:
             TamperedError: Something was changed, cut or mixed up; the first fault is named.
             OSError: A file cannot be read.
         """
-        with self._session.guard:
-            state = self._session.current()
-            note(epoch=state.epoch)
+        with self._session.apart() as state:
             return check_vault(state, lambda asset: self._session.hand_out(state, asset), progress=progress)
 
     @implements(
