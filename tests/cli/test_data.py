@@ -261,3 +261,23 @@ def test_a_server_that_does_not_answer_is_unavailable_and_leaves_nothing(cli, tm
     assert (answer.code, "there is nothing" in answer.err) == (2, True)
     assert cli("data", "record", "nosuch://x", "--out", tmp_path / "n.json").code == 2
     assert not (tmp_path / "n.json").exists()
+
+
+def test_what_another_program_states_is_taken_over_where_nothing_else_is_stated(cli, lines, tmp_path):
+    upstream = {"type": "data", "name": "raw", "bom-ref": "r", "hashes": [{"alg": "SHA-256", "content": "cd" * 32}]}
+    component = {"type": "data", "name": "theirs", "bom-ref": "d", "licenses": [{"license": {"id": "MIT"}}], "description": "Said.", "data": []}
+    document = {"bomFormat": "CycloneDX", "components": [component, upstream], "dependencies": [{"ref": "d", "dependsOn": ["r"]}]}
+    (tmp_path / "their.json").write_text(json.dumps(document))
+    out = tmp_path / "m.json"
+    words = ("data", "record", str(lines), "--out", str(out), "--describe", str(tmp_path / "their.json"), "--source", "https://example.org/")
+    answer = cli(*words)
+    assert (answer.code, "not stated" in answer.out) == (0, False)
+    found = provenance.Manifest.load(out)
+    stated = found.description
+    assert (stated.name, stated.licence, stated.notes, stated.source) == ("theirs", "MIT", "Said.", "https://example.org/")
+    assert [origin.digest for origin in found.derived_from] == ["sha256:" + "cd" * 32]
+    component["licenses"] = []
+    (tmp_path / "their.json").write_text(json.dumps(document))
+    assert "not stated: --licence" in cli(*words).out
+    (tmp_path / "their.json").write_text("{}")
+    assert cli(*words).code == 2

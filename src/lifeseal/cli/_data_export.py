@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 )
 @click.argument("manifest", type=PATH)
 @click.option(
-    "--format", "chosen", required=True, type=click.Choice(["croissant", "cyclonedx", "spdx"]), help="Croissant 1.1, CycloneDX 1.7, SPDX 3.0.1."
+    "--format",
+    "chosen",
+    required=True,
+    type=click.Choice(["croissant", "cyclonedx", "spdx", "slsa"]),
+    help="Croissant 1.1, CycloneDX 1.7, SPDX 3.0.1, SLSA provenance v1.",
 )
 @click.option("--out", required=True, type=PATH, help="Where the document goes. For Croissant, beside the data and the manifest.")
 @click.option("--force", is_flag=True, help="Replace a file of that name.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0  # seconds for what a worker is at when the work ends early
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
+_NOT_STATED = (_UNSTATED, "", (), None, "not stated", "LicenseRef-not-stated")
 
 
 def _places(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str | Path, ...]:
@@ -35,6 +36,7 @@ def _places(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> t
         "    --source https://example.org/reviews --licence CC-BY-4.0",
         "lifeseal data record reviews/ --out reviews.json --records --workers 4",
         "lifeseal data record hf://datasets/acme/reviews@main --out reviews.json",
+        "lifeseal data record reviews/ --out reviews.json --describe croissant.json",
     )
 )
 @click.argument("paths", nargs=-1, required=True, type=click.Path(readable=False), callback=_places, metavar="PATH|URL…")
@@ -52,6 +54,7 @@ def _places(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> t
 @click.option("--custodian", default="", metavar="TEXT", help="Role or organisation that looks after it.")
 @click.option("--limitations", default="", metavar="TEXT", help="What it lacks or must not be used for.")
 @click.option("--notes", default="", help="Anything else worth keeping.")
+@click.option("--describe", type=PATH, metavar="FILE", help="Take what is not stated here from a Croissant or CycloneDX file or a dataset card.")
 @click.option("--derived-from", multiple=True, type=PATH, metavar="MANIFEST", help="Manifest the data was made from. Repeatable.")
 @click.option("--step", default="", metavar="WORD", help="What made the data from those: filter, tokenise, ….")
 @click.option("--records", "with_records", is_flag=True, help="Hash each record too; leaf files go to OUT.leaves.")
@@ -75,6 +78,7 @@ def record(
     out: Path,
     name: str | None,
     obtained: str | None,
+    describe: Path | None,
     derived_from: tuple[Path, ...],
     step: str,
     with_records: bool,
@@ -102,8 +106,14 @@ def record(
     here = [path for path in paths if isinstance(path, Path)]
     if any(Path(os.path.realpath(path)) in place.parents for path in here):
         raise click.UsageError("--out lies inside the data; the manifest would be a file of its own dataset")
-    if same_file(out, *here, *derived_from, key):
+    if same_file(out, *here, *derived_from, describe, key):
         raise click.UsageError(f"--out: {out} is the data, a manifest it derives from, or the key; choose another name")
+    when = dt.datetime.now(dt.UTC) if obtained is None else attestation.parse_time(obtained, where="--obtained")
+    taken, upstream = (None, ()) if describe is None else provenance.describe(describe, obtained=when)
+    if taken is not None:
+        name = name or taken.name
+        known = {field: value for field in stated if (value := getattr(taken, field)) not in _NOT_STATED}
+        stated = {field: known.get(field, value) if value in _NOT_STATED else value for field, value in stated.items()}
     first = paths[0]
     called = name or (Path(os.path.realpath(first)).name if isinstance(first, Path) else _called(first))
     if stated["source"] == _UNSTATED and len(paths) == 1 and isinstance(first, str):
@@ -122,9 +132,8 @@ def record(
         )
     if signer is not None:
         attestation.Bundle.refuse_foreign(f"{out}.sig")
-    when = dt.datetime.now(dt.UTC) if obtained is None else attestation.parse_time(obtained, where="--obtained")
     description = provenance.Description(name=called, obtained=when, **stated)
-    origins = [provenance.Origin.of(provenance.Manifest.load(path), step=step) for path in derived_from]
+    origins = [*upstream, *(provenance.Origin.of(provenance.Manifest.load(path), step=step) for path in derived_from)]
     leaf_key = bytes_from(leaf_key_file)
     before = None if previous is None else provenance.Manifest.load(previous)
     with output.progress() as progress, _workers(workers) as executor:

@@ -71,6 +71,7 @@ UNTAGGED: Mapping[str, str] = MappingProxyType(
         "lifeseal.provenance.Manifest.file": _MEMORY,
         "lifeseal.provenance.Manifest.from_bytes": _MEMORY,
         "lifeseal.provenance.model_bom": _MEMORY,
+        "lifeseal.provenance.model_spdx": _MEMORY,
         "lifeseal.provenance.Manifest.recorded": _MEMORY,
         "lifeseal.provenance.Manifest.to_bytes": _MEMORY,
         "lifeseal.provenance.Origin.of": _MEMORY,

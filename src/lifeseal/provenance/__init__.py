@@ -34,6 +34,7 @@ from lifeseal.provenance._record import record
 from lifeseal.provenance._remote import Remote
 from lifeseal.provenance._samples import sample_parts
 from lifeseal.provenance._sign import open_manifest, sign
+from lifeseal.provenance._spdx import model_spdx
 from lifeseal.provenance._trace import Edge, trace
 from lifeseal.provenance._training import Code, Input, record_training, training_inputs
 from lifeseal.provenance._verify import DataVerification, Sample, verify
@@ -77,6 +78,7 @@ __all__ = [
     "diff",
     "export",
     "model_bom",
+    "model_spdx",
     "open_manifest",
     "prove",
     "prove_growth",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from lifeseal.provenance._entries import RecordedFile
 from lifeseal.provenance._manifest import Manifest
+from lifeseal.provenance._uris import as_uri
 
 LISTED = 1000  # files written one by one; beyond, the manifest stands for them
 _FORMATS = {
@@ -78,7 +79,7 @@ def croissant(manifest: Manifest, manifest_name: str) -> bytes:
         "name": about.name,
         "description": about.notes or f"Recorded by lifeseal; manifest {manifest.digest}.",
         "license": licence_url(about.licence),
-        "url": about.source,
+        "url": as_uri(about.source),
         "creator": {"@type": "sc:Organization", "name": about.custodian or "not stated"},
         "datePublished": time.strftime("%Y-%m-%d"),
         "citeAs": about.source,

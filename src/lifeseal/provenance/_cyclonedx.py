@@ -2,13 +2,17 @@
 """CycloneDX 1.7: a dataset, or a model with its data, base models and packages, as a bill of materials."""
 
 import json
+import re
+import urllib.parse
 import uuid
 from collections.abc import Iterable
 
 from lifeseal import __version__
 from lifeseal.attestation import Subject
 from lifeseal.provenance._manifest import Manifest
+from lifeseal.provenance._uris import as_uri
 
+_PACKAGE = re.compile(r"pkg:[A-Za-z][A-Za-z0-9.+\-]*/(?:[^@?#\s]+/)*([^/@?#\s]+)(?:@[^?#\s]+)?(?:\?[^#\s]*)?(?:#\S*)?")
 _CLASSES = {"public": "public", "internal": "internal", "confidential": "confidential", "personal": "restricted", "special-category": "restricted"}
 
 
@@ -46,17 +50,37 @@ def model_bom(
 
     Source: CycloneDX 1.7, component type ``machine-learning-model``.
     """
-    data, bases, needed = tuple(datasets), tuple(base_models), tuple(packages)
-    if wrong := next((package for package in needed if not package.startswith("pkg:")), None):
-        raise ValueError(f"a package URL was expected, as pkg:pypi/numpy@2.1.0, not {wrong[:80]!r}")
+    data, needed = tuple(datasets), tuple(dict.fromkeys(packages))
+    bases = {base.digest: base for base in base_models}.values()
     trained_on = [{"ref": manifest.digest} for manifest in data]
     component = _model(model) | {"version": version, "modelCard": {"modelParameters": {"datasets": trained_on}}}
     if bases:
         component["pedigree"] = {"ancestors": [_model(base) for base in bases]}
-    others = [_data(manifest) for manifest in data] + [ancestor for manifest in data for ancestor in _upstream(manifest)]
-    others += [{"type": "library", "bom-ref": package, "purl": package, "name": package.split("@")[0].rpartition("/")[2]} for package in needed]
+    # One dataset may be what another was made from: what says more comes last, and stands.
+    others = [ancestor for manifest in data for ancestor in _upstream(manifest)] + [_data(manifest) for manifest in data]
+    others += [{"type": "library", "bom-ref": package, "purl": package, "name": package_name(package)} for package in needed]
     depends: dict[str, object] = {"ref": model.digest, "dependsOn": sorted({*(manifest.digest for manifest in data), *needed})}
     return _document(component, others, [depends, *map(_depends, data)], model.digest)
+
+
+def package_name(url: str) -> str:
+    """Tell what a package is called.
+
+    Args:
+        url: Its package URL.
+
+    Returns:
+        The name, without version, qualifiers and place inside.
+
+    Raises:
+        ValueError: It is no package URL.
+
+    Source: Package URL, "purl", rules for each component.
+    """
+    found = _PACKAGE.fullmatch(url)
+    if found is None:
+        raise ValueError(f"a package URL was expected, as pkg:pypi/numpy@2.1.0, not {url[:80]!r}")
+    return urllib.parse.unquote(found[1])
 
 
 def _document(component: dict[str, object], others: list[dict[str, object]], depends: list[dict[str, object]], name: str) -> bytes:
@@ -100,7 +124,7 @@ def _data(manifest: Manifest) -> dict[str, object]:
     facts |= {"obtained": about.obtained.isoformat(), "acquisition": about.acquisition, "consent": about.consent, "retention": about.retention}
     facts |= {"limitations": about.limitations, "permitted-uses": "; ".join(about.permitted_uses)}
     properties = [{"name": f"lifeseal:{name}", "value": value} for name, value in facts.items() if value]
-    data: dict[str, object] = {"type": "dataset", "name": about.name, "contents": {"url": about.source, "properties": properties}}
+    data: dict[str, object] = {"type": "dataset", "name": about.name, "contents": {"url": as_uri(about.source), "properties": properties}}
     if about.sensitivity:
         data |= {"classification": _CLASSES[about.sensitivity], "sensitiveData": [about.sensitivity]}
     if about.custodian:

@@ -3,6 +3,7 @@
 
 import datetime as dt
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,12 +11,16 @@ from lifeseal._io import Record, StrPath, loads, read_bounded, require
 from lifeseal.attestation import parse_digest
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
-from lifeseal.provenance._description import MAX_TEXT, Description, Origin
+from lifeseal.provenance._description import MAX_TEXT, SENSITIVITIES, Description, Origin
+from lifeseal.provenance._uris import from_uri
 
 _MAX_DOCUMENT = 64 << 20
 _FENCE = b"---"
 _ITEMS, _DEPTH = 100, 3
 _UNSTATED = "LicenseRef-not-stated"
+_NO_LICENCES = frozenset({"other", "unknown", "unlicensed"})  # what the Hub writes where there is no SPDX identifier
+_REFERENCE = re.compile(r"[^A-Za-z0-9.\-]+")
+_SHOWN = 100
 
 
 @implements(evidences=("8.2", "8.2.1"), limits="It takes over what somebody wrote, unverified: check it before you record under it.")
@@ -27,7 +32,8 @@ def describe(path: StrPath, *, obtained: dt.datetime) -> tuple[Description, tupl
         obtained: When the data was obtained, with a time zone; no such document says it.
 
     Returns:
-        The description, and the digests of upstream data that it names; both for `record`.
+        The description, and the digests of upstream data that it tells; both for `record`. Upstream data without a SHA-256 is named in
+        the notes.
 
     Raises:
         FormatError: It is none of these, or names no dataset.
@@ -84,30 +90,50 @@ def _licence(text: str) -> str:
 
 
 def _origins(digests: Iterable[str]) -> tuple[Origin, ...]:
-    found = []
-    for digest in digests:
-        try:
-            parse_digest(digest)
-        except ValueError:
-            continue
-        found.append(Origin(digest=digest))
-    return tuple(dict.fromkeys(found))
+    return tuple(Origin(digest=digest) for digest in dict.fromkeys(digests) if _is_digest(digest))
+
+
+def _is_digest(text: str) -> bool:
+    try:
+        parse_digest(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _noted(notes: str, upstream: Iterable[str]) -> str:
+    """Keep in the notes what it was made from, where nobody tells a digest of that."""
+    named = [name for name in dict.fromkeys(upstream) if name and not _is_digest(name)]
+    return "\n".join(filter(None, (notes, f"made from: {', '.join(named[:_ITEMS])}" if named else "")))
+
+
+def _sensitivity(words: object) -> str | None:
+    return next((word for word in SENSITIVITIES if word in (words if isinstance(words, list) else [words])), None)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(";")[:_ITEMS] if part.strip())
 
 
 def _croissant(document: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Origin, ...]]:
+    derived = document.get("prov:wasDerivedFrom", [])
+    upstream = [
+        str(one.get("@id") or one.get("url") or one.get("name") or "") if isinstance(one, dict) else _text(one)
+        for one in (derived[:_ITEMS] if isinstance(derived, list) else [derived])
+    ]
     fields: dict[str, Any] = {
         "name": _text(document.get("name")),
-        "source": _text(document.get("url")) or "not stated",
+        "source": from_uri(_text(document.get("url"))) or "not stated",
         "licence": _licence(_text(document.get("license"))),
-        "notes": _text(document.get("description")),
+        "notes": _noted(_text(document.get("description")), upstream),
         "acquisition": _text(document.get("rai:dataCollection")),
+        "sensitivity": _sensitivity(document.get("rai:personalSensitiveInformation")),
+        "intended_uses": _split(_text(document.get("rai:dataUseCases"))),
         "limitations": _text(document.get("rai:dataLimitations")),
-        "custodian": _text(document.get("creator")),
+        "retention": _text(document.get("rai:dataReleaseMaintenancePlan")),
+        "custodian": _text(document.get("creator")).removeprefix("not stated"),
     }
-    derived = document.get("prov:wasDerivedFrom", [])
-    return fields, _origins(
-        _text(one) if not isinstance(one, dict) else str(one.get("@id")) for one in (derived if isinstance(derived, list) else [derived])
-    )
+    return fields, _origins(upstream)
 
 
 def _cyclonedx(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any], tuple[Origin, ...]]:
@@ -116,16 +142,35 @@ def _cyclonedx(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any],
     if chosen is None:
         raise FormatError(where, "a component of type data was expected")
     record = Record(chosen, where=f"{where}, component")
-    contents = _dict(_dict(next(iter(_list(chosen.get("data"))), None)).get("contents"))
+    data = _dict(next(iter(_list(chosen.get("data"))), None))
+    contents, governance = _dict(data.get("contents")), _dict(data.get("governance"))
     licences = [one.get("expression") or _licence_name(one.get("license")) for one in map(_dict, _list(chosen.get("licenses")))]
+    stated = {one["name"]: one.get("value") for one in map(_dict, _list(contents.get("properties"))) if isinstance(one.get("name"), str)}
+    custodians = [one.get("organization") or one.get("contact") for one in map(_dict, _list(governance.get("custodians")))]
+    linked = {ref for entry in map(_dict, _list(document.get("dependencies"))) if entry.get("ref") == chosen.get("bom-ref") for ref in _refs(entry)}
+    ancestors = [_dict(one) for one in _list(_dict(chosen.get("pedigree")).get("ancestors"))[:_ITEMS]]
+    ancestors += [one for one in map(_dict, candidates) if one.get("type") == "data" and one.get("bom-ref") in linked]
+    upstream = [_component_digest(one) or _text(one.get("name")) for one in ancestors]
     fields: dict[str, Any] = {
         "name": record.take_str("name", max_length=4096),
-        "source": _text(contents.get("url")) or "not stated",
+        "source": from_uri(_text(contents.get("url"))) or "not stated",
         "licence": _licence(" AND ".join(filter(None, map(_text, licences)))),
-        "notes": _text(chosen.get("description")),
+        "notes": _noted(_text(chosen.get("description")), upstream),
+        "sensitivity": _sensitivity(data.get("sensitiveData")),
+        "custodian": _text(custodians),
+        "permitted_uses": _split(_text(stated.get("lifeseal:permitted-uses"))),
     }
-    links = [entry for entry in map(_dict, _list(document.get("dependencies"))) if entry.get("ref") == chosen.get("bom-ref")]
-    return fields, _origins(str(ref) for entry in links for ref in _list(entry.get("dependsOn")))
+    fields |= {field: _text(stated.get(f"lifeseal:{field}")) for field in ("acquisition", "consent", "retention", "limitations")}
+    return fields, _origins(upstream)
+
+
+def _refs(entry: Mapping[str, Any]) -> list[str]:
+    return [ref for ref in _list(entry.get("dependsOn")) if isinstance(ref, str)]
+
+
+def _component_digest(component: Mapping[str, Any]) -> str:
+    found = (one.get("content") for one in map(_dict, _list(component.get("hashes"))) if one.get("alg") == "SHA-256")
+    return next((f"sha256:{content.lower()}" for content in found if isinstance(content, str)), "")
 
 
 def _licence_name(value: object) -> str:
@@ -143,9 +188,14 @@ def _card(data: bytes, where: str) -> dict[str, Any]:
         raise FormatError(where, "fields were expected in the head of the card")
     body = data.decode("utf-8", "replace").split("\n---", 1)[-1]
     title = next((line.removeprefix("# ").strip() for line in body.splitlines() if line.startswith("# ")), "")
+    licence = _text(fields.get("license"))
+    if licence.lower() in _NO_LICENCES:
+        licence = f"LicenseRef-{_REFERENCE.sub('-', _text(fields.get('license_name')) or licence)[:_SHOWN]}"
+    upstream = fields.get("source_datasets")
     return {
         "name": _text(fields.get("pretty_name")) or title or "not stated",
-        "source": _text(fields.get("source_datasets")) or "not stated",
-        "licence": _licence(_text(fields.get("license"))),
+        "source": "not stated",
+        "licence": _licence(licence),
+        "notes": _noted("", (name for name in map(_text, _list(upstream)[:_ITEMS] or [upstream]) if name != "original")),
         "intended_uses": tuple(text for text in map(_text, _list(fields.get("task_categories"))[:_ITEMS]) if text),
     }

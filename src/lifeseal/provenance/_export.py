@@ -7,9 +7,10 @@ from lifeseal.principles import implements, note
 from lifeseal.provenance._croissant import croissant
 from lifeseal.provenance._cyclonedx import dataset_bom
 from lifeseal.provenance._manifest import Manifest
+from lifeseal.provenance._slsa import slsa
 from lifeseal.provenance._spdx import spdx
 
-ExportFormat: TypeAlias = Literal["croissant", "cyclonedx", "spdx"]
+ExportFormat: TypeAlias = Literal["croissant", "cyclonedx", "spdx", "slsa"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 
@@ -22,13 +23,15 @@ def export(manifest: Manifest, format: ExportFormat, *, manifest_name: str = "ma
 
     Args:
         manifest: What to write.
-        format: ``croissant`` (1.1), ``cyclonedx`` (1.7) or ``spdx`` (3.0.1).
+        format: ``croissant`` (1.1), ``cyclonedx`` (1.7), ``spdx`` (3.0.1) or ``slsa`` (provenance v1 in an in-toto statement that nobody has
+            signed).
         manifest_name: Where the manifest lies beside the export; Croissant names it.
 
     Returns:
         The document; equal manifests give equal bytes.
 
     Raises:
+        LimitError: A statement of SLSA would be too large to be read back.
         ValueError: Another format.
     """
     if format not in EXPORT_FORMATS:
@@ -36,4 +39,4 @@ def export(manifest: Manifest, format: ExportFormat, *, manifest_name: str = "ma
     note(subject=manifest.digest, format=format)
     if format == "croissant":
         return croissant(manifest, manifest_name)
-    return dataset_bom(manifest) if format == "cyclonedx" else spdx(manifest)
+    return {"cyclonedx": dataset_bom, "spdx": spdx, "slsa": slsa}[format](manifest)
