@@ -13,6 +13,7 @@ import attrs
 from benchmarks._convert import WAYS, make_checkpoint
 from benchmarks._data import ROOT, SCANNING_PACKAGES, SEALING_PACKAGES, make_files, own, peer
 from benchmarks._datasets import measure_data_files, measure_data_records
+from benchmarks._log import measure_log
 from benchmarks._measure import Contender, Row, Sample, compare, rows_of
 from benchmarks._openers import WAYS as OPENERS
 from benchmarks._scale import measure_data_scale
@@ -353,6 +354,7 @@ CASES: dict[str, Callable[[Options], list[Row]]] = {
     "range": measure_range,
     "tree": measure_tree,
     "people": measure_people,
+    "log": measure_log,
     "load": measure_load,
     "scan": measure_scan,
     "scanners": measure_scanners,

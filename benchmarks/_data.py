@@ -59,3 +59,8 @@ def peer(program: str, *, packages: Path = PEER_PACKAGES) -> str:
 def own(program: str) -> str:
     """Return a program of the environment this runs in."""
     return str(Path(sys.executable).parent / program)
+
+
+def python(program: str, *arguments: object) -> tuple[str, ...]:
+    """Return the command that runs a program with the interpreter this runs in."""
+    return (sys.executable, "-c", program, *map(str, arguments))

@@ -4,11 +4,10 @@
 import json
 import random
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks._data import make_files, own, peer
+from benchmarks._data import make_files, own, peer, python
 from benchmarks._measure import Contender, Row, compare
 
 if TYPE_CHECKING:
@@ -40,16 +39,12 @@ _HASH_TWO = (
 _LINES = "import sys, hashlib; sha256 = hashlib.sha256\nwith open(sys.argv[1], 'rb') as f:\n  for line in f: sha256(line).digest()"
 
 
-def _python(program: str, *arguments: object) -> tuple[str, ...]:
-    return (sys.executable, "-c", program, *map(str, arguments))
-
-
 def measure_data_files(options: "Options") -> list[Row]:
     """Record files, against two-thread hashlib on large ones, against a plain loop and model_signing on small ones."""
     large = make_files(options.folder / "large", count=200, size=options.mib * 2**20 // 200)
     contenders = [
-        Contender(name="lifeseal record", command=_python(_RECORD, large)),
-        Contender(name="hashlib, two threads", command=_python(_HASH_TWO, large)),
+        Contender(name="lifeseal record", command=python(_RECORD, large)),
+        Contender(name="hashlib, two threads", command=python(_HASH_TWO, large)),
     ]
     rows = compare(f"record {options.mib} MiB in 200 files", contenders, references=["hashlib, two threads"], runs=options.runs)
     small = make_files(options.folder / "small", count=options.files, size=4096)
@@ -57,8 +52,8 @@ def measure_data_files(options: "Options") -> list[Row]:
     subprocess.run([own("lifeseal"), "keygen", "--out", key], check=True, stdout=subprocess.DEVNULL)
     sign = (peer("model_signing"), "sign", "key", str(small), "--private_key", f"{key}.key", "--signature", str(signature))
     contenders = [
-        Contender(name="lifeseal record", command=_python(_RECORD, small)),
-        Contender(name="hashlib, plain loop", command=_python(_HASH_LOOP, small)),
+        Contender(name="lifeseal record", command=python(_RECORD, small)),
+        Contender(name="hashlib, plain loop", command=python(_HASH_LOOP, small)),
         Contender(name="model_signing sign", command=sign),
     ]
     references = ["hashlib, plain loop", "model_signing sign"]
@@ -70,15 +65,15 @@ def measure_data_records(options: "Options") -> list[Row]:
     text, table, place = options.folder / "r.jsonl", options.folder / "r.parquet", options.folder
     _make_lines(text, options.records)
     make_table = "import sys, pyarrow.json as j, pyarrow.parquet as q; q.write_table(j.read_json(sys.argv[1]), sys.argv[2], row_group_size=100_000)"
-    subprocess.run(_python(make_table, text, table), check=True)
+    subprocess.run(python(make_table, text, table), check=True)
     record = (own("lifeseal"), "data", "record", str(text), "--out", str(options.folder / "m.json"), "--records", "-q")
     subprocess.run(record, check=True)
     contenders = [
-        Contender(name="lifeseal record, one process", command=_python(_RECORDS, text, place, 1)),
-        Contender(name="lifeseal record, two processes", command=_python(_RECORDS, text, place, 2)),
-        Contender(name="lifeseal record, Parquet rows", command=_python(_RECORDS, table, place, 1)),
-        Contender(name="lifeseal checked", command=_python(_CHECKED, text, options.folder / "m.json")),
-        Contender(name="sha256 of each line", command=_python(_LINES, text)),
+        Contender(name="lifeseal record, one process", command=python(_RECORDS, text, place, 1)),
+        Contender(name="lifeseal record, two processes", command=python(_RECORDS, text, place, 2)),
+        Contender(name="lifeseal record, Parquet rows", command=python(_RECORDS, table, place, 1)),
+        Contender(name="lifeseal checked", command=python(_CHECKED, text, options.folder / "m.json")),
+        Contender(name="sha256 of each line", command=python(_LINES, text)),
     ]
     return compare(f"{options.records} records", contenders, references=["sha256 of each line"], runs=options.runs)
 

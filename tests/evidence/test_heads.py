@@ -2,6 +2,7 @@
 """Signed heads: made of a log that holds, read under a policy, and what they show later."""
 
 import datetime as dt
+import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lifeseal import evidence, serialization
 from lifeseal.attestation import KeySigner, Purpose, Statement, Subject, Withdrawals, WithdrawnSigner, sign_statement
 from lifeseal.cli._main import _run
-from lifeseal.errors import FormatError, PolicyError, RolledBackError, SignatureError, TamperedError, WithdrawnError
+from lifeseal.errors import FormatError, PolicyError, RolledBackError, SignatureError, TamperedError, UntrustedError, WithdrawnError
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,15 @@ def certificate(signer, **more):
     return sign_statement(statement, signer=signer)
 
 
+def cosignature(signer):
+    statement = Statement(
+        subjects=(Subject(name="verifier", sha256=bytes(32)),),
+        predicate_type=Purpose.COSIGNATURE.predicate_type,
+        predicate={"party": {"name": "Vera"}, "time": "2026-01-01T00:00:00Z"},
+    )
+    return sign_statement(statement, signer=signer)
+
+
 def test_a_head_within_another_signed_document_shows_a_cut_tail(tmp_path, log, signer, make_event):
     head = evidence.verify(log).head
     certificate(signer, log_head=head).write(tmp_path / "certificate")
@@ -163,6 +173,27 @@ def test_a_head_within_another_signed_document_shows_a_cut_tail(tmp_path, log, s
     assert _run(words) == 0
     log.write_bytes(b"".join(lines[:3]))
     assert _run(words) == 1
+
+
+def test_a_head_in_a_certificate_that_others_signed_too_is_read(tmp_path, log, signer):
+    head = evidence.verify(log).head
+    made, other = certificate(signer, log_head=head), cosignature(KeySigner(ec.generate_private_key(ec.SECP256R1())))
+    lines = [made.to_bytes(), other.to_bytes(), other.to_bytes()]
+    for count in (1, 2, 3):
+        for end in (b"", b"\n"):
+            (tmp_path / "c").write_bytes(b"\n".join(lines[:count]) + end)
+            assert evidence.open_head(tmp_path / "c", policy=signer.public).value == head
+    (tmp_path / "c").write_text(json.dumps(json.loads(lines[0]), indent=1))
+    assert evidence.open_head(tmp_path / "c", policy=signer.public).value == head
+
+
+def test_what_stands_below_a_document_is_a_co_signature_of_a_certificate(tmp_path, log, signer):
+    made, other = certificate(signer, log_head="ab" * 32).to_bytes(), cosignature(signer).to_bytes()
+    alone = evidence.sign_head(log, signer=signer).to_bytes()
+    for lines in ([made, made], [made, b"{}"], [made, b""], [made, other, other, other], [alone, other], [alone, alone], [other, made]):
+        (tmp_path / "c").write_bytes(b"\n".join(lines) + b"\n")
+        with pytest.raises((FormatError, UntrustedError)):
+            evidence.open_head(tmp_path / "c", policy=signer.public)
 
 
 @pytest.mark.parametrize("more", [{}, {"log_head": ""}, {"log_head": "ab"}, {"log_head": 7}, {"log_head": "AB" * 32}], ids=str)

@@ -67,13 +67,30 @@ def test_a_scan_that_found_something_unsafe_is_a_refusal(summary_of):
 
 def test_an_intent_is_no_outcome(summary_of):
     summary = summary_of(call("lifeseal.erasure.Vault.erase", outcome="intent"))
-    assert (summary.events, summary.tallies, summary.days) == (1, (), {})
+    assert (summary.events, summary.days) == (1, {})
+    assert [(one.provision, one.evidence) for one in summary.tallies] == [("uk-ai-cop:2.3", 1), ("uk-ai-cop:12.1", 1)]  # the log itself
+
+
+def test_a_log_is_evidence_of_an_audit_trail_whatever_it_holds_and_an_empty_one_of_nothing(summary_of, tmp_path):
+    assert summary_of().tallies == ()
+    for _ in range(2):
+        for number in ("2.3", "12.1"):
+            found = tally(summary_of(call()), number)
+            assert (found.verdict, found.evidence) == ("inconclusive", 1)
+    evidence.start(tmp_path / "process")
+    evidence.stop()
+    assert (tally(evidence.summarise(tmp_path / "process"), "2.3").verdict, tally(evidence.summarise(tmp_path / "process"), "2.3").evidence) == (
+        "pass",
+        1,
+    )
 
 
 def test_a_function_or_provision_of_a_newer_version_is_counted_as_evidence(summary_of):
     summary = summary_of(call("lifeseal.future.thing", provisions=("uk-ai-cop:7.1", "uk-ai-cop:99.1")))
     assert [(t.provision, t.verdict, t.evidence) for t in summary.tallies] == [
+        ("uk-ai-cop:2.3", "inconclusive", 1),
         ("uk-ai-cop:7.1", "inconclusive", 1),
+        ("uk-ai-cop:12.1", "inconclusive", 1),
         ("uk-ai-cop:99.1", "inconclusive", 1),
     ]
 
@@ -98,7 +115,7 @@ def test_what_is_kept_is_bounded(summary_of, monkeypatch):
     summary = summary_of(*events, *(call("lifeseal.evidence.track", tracked=f"t{n}", subject="d", provisions=()) for n in range(300)))
     assert (summary.refused, len(summary.refusals), len(summary.artefacts), len(summary.tallies)) == (300, 200, 11, 11)
     assert sum(sum(one.calls.values()) for one in summary.artefacts) == 600
-    assert sum(one.evidence + one.failed for one in summary.tallies) == 300
+    assert sum(one.evidence + one.failed for one in summary.tallies) == 300 + 2
     assert len(summary.changes) == 10
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A co-signature: a statement about a certificate, by its digest, that says in which role somebody put a name to it."""
 
-import hashlib
 from typing import get_args
 
 import attrs
@@ -112,8 +111,3 @@ def _from_statement(statement: Statement, bundle: Bundle, *, where: str) -> Cosi
         raise FormatError(f"{where}, 'subject'", "one, named verifier or custodian, was expected")
     role: Role = "verifier" if subject.name == "verifier" else "custodian"
     return Cosignature(role=role, party=party, time=time, certificate=subject.digest, bundle=bundle)
-
-
-def sha256_of_payload(bundle: Bundle) -> bytes:
-    """Hash what a bundle signs."""
-    return hashlib.sha256(bundle.envelope.payload).digest()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from lifeseal._io import Record, StrPath, parse_hex
+from lifeseal._io import Record, StrPath, parse_hex, read_bounded
 from lifeseal.attestation import Bundle, Policy, Purpose, Signer, SignerInfo, Statement, Subject, Withdrawals, open_statement, sign_statement
 from lifeseal.errors import FormatError
 from lifeseal.evidence._read import verify
@@ -64,7 +64,8 @@ def sign_head(log: StrPath, *, signer: Signer) -> Bundle:
 def open_head(path: StrPath, *, policy: Policy, withdrawals: Withdrawals | None = None) -> Head:
     """Read a head that somebody trusted signed.
 
-    It is a signed head, or stands in another signed document: a release, a disposal certificate, or an attribute report (SCAI) of ours.
+    It is a signed head, or stands in another signed document: a release, a disposal certificate, or an attribute report (SCAI) of ours. Co-signatures
+    of a certificate are not checked: the policy is asked about who signed the certificate.
 
     Args:
         path: The file.
@@ -83,8 +84,7 @@ def open_head(path: StrPath, *, policy: Policy, withdrawals: Withdrawals | None 
         WithdrawnError: The signer was withdrawn.
     """
     where = os.fspath(path)
-    bundle = Bundle.load(path)
-    purpose = _kind(bundle, where=where)
+    bundle, purpose = _read(path, where=where)
     statement, signer = open_statement(bundle, policy=policy, purpose=purpose, where=where, withdrawals=withdrawals)
     head = _alone(statement, signer, where=where) if purpose is Purpose.LOG_HEAD else _within(statement, signer, where=where)
     note(head=head.value, signer=signer.fingerprint)
@@ -118,13 +118,27 @@ def check_head(log_head: str) -> None:
 
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _EVIDENCE = "lifeseal event log"
+_MAX_DOCUMENT = 192 << 20  # of a signature bundle
+_MAX_COSIGNATURES = 2  # lines below a certificate's first, one for each role
+_ONE_LINE = b'{"'  # ours are one line; a bundle of another tool may be spread over several
 _HOLDERS = {one.predicate_type: one for one in (Purpose.RELEASE, Purpose.CERTIFICATE, Purpose.ATTRIBUTES)}
 
 
-def _kind(bundle: Bundle, *, where: str) -> Purpose:
-    """Tell which kind of document it says it is; the signature is then checked for that kind."""
-    claimed = Statement.from_bytes(bundle.envelope.payload, where=f"{where}, payload").predicate_type
-    return _HOLDERS.get(claimed, Purpose.LOG_HEAD)
+def _read(path: StrPath, *, where: str) -> tuple[Bundle, Purpose]:
+    """Read a document, and tell which kind it says it is; the signature is then checked for that kind."""
+    data = read_bounded(path, limit=_MAX_DOCUMENT, what="a signature bundle").removesuffix(b"\n")
+    lines = data.split(b"\n", _MAX_COSIGNATURES) if data.startswith(_ONE_LINE) else [data]
+    bundle = Bundle.from_bytes(lines[0], where=where)
+    purpose = _HOLDERS.get(_kind(bundle, where=where), Purpose.LOG_HEAD)
+    for number, line in enumerate(lines[1:], 2):
+        place = f"{where}, line {number}"
+        if purpose is not Purpose.CERTIFICATE or _kind(Bundle.from_bytes(line, where=place), where=place) != Purpose.COSIGNATURE.predicate_type:
+            raise FormatError(place, "nothing but co-signatures of a disposal certificate was expected")
+    return bundle, purpose
+
+
+def _kind(bundle: Bundle, *, where: str) -> str:
+    return Statement.from_bytes(bundle.envelope.payload, where=f"{where}, payload").predicate_type
 
 
 def _alone(statement: Statement, signer: SignerInfo, *, where: str) -> Head:

@@ -11,13 +11,14 @@ import attrs
 from lifeseal import errors
 from lifeseal._io import StrPath, new_hasher
 from lifeseal.evidence._read import entries
-from lifeseal.principles import Event, Fact, Level, implements, load_all, note, provisions
+from lifeseal.principles import UK, Event, Fact, Level, implements, load_all, note, provisions
 
 T = TypeVar("T")
 Verdict: TypeAlias = Literal["pass", "fail", "inconclusive"]
 _KEPT = 200  # refusals and changes that are shown; all are counted
 _MOST = 2000  # artefacts, days and names told apart; what comes later is counted together
 _LINES = 5
+_OF_THE_LOG = (f"{UK}2.3", f"{UK}12.1")  # audit trail, record of what a system does: what a log is evidence for, whatever it holds
 _REST = "(others)"
 _ABOUT = ("subject", "file", "model", "asset", "manifest", "path", "tracked", "vault")
 # A call that ends so says nothing of the artefact: the place or the caller was at fault.
@@ -38,7 +39,7 @@ class Tally:
         passed: Calls that implement it and ended well.
         failed: Calls that implement it and refused or found a fault.
         unfinished: Calls that implement it and ended otherwise, as without rights or interrupted.
-        evidence: Calls that only leave evidence for it.
+        evidence: Calls that only leave evidence for it; the log itself counts as one for an audit trail (2.3) and a record of use (12.1).
         lines: Numbers of some of the lines that decide.
     """
 
@@ -246,6 +247,9 @@ class _Fold:
 
     def add(self, line: int, event: Event) -> None:
         """Take in one event."""
+        if not self.events:
+            for provision in _OF_THE_LOG:
+                self._tallies.of(provision).evidence += 1
         self.events += 1
         self._first = self._first or event.time
         self._last = event.time
