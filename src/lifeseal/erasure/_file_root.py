@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lifeseal._io import Appender, Secret, StrPath, remove, replace
 from lifeseal.erasure._holders import HeldRoot, Strength
-from lifeseal.erasure._root_record import SIZE, pack, parse
+from lifeseal.erasure._root_record import CHECKSUM, HEAD, KEY, SIZE, join, pack
 from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -86,10 +86,11 @@ class FileRoot:
             raise CredentialError(f"{where}: other users may open the root file; make it yours alone: chmod 600 {where}")
         if found.st_nlink > 1:
             raise StateError(f"{where}: the root file has a second name (a hard link), under which an old root would survive; remove that name")
-        with Secret(SIZE) as content, content.view() as view:
-            if found.st_size != SIZE or os.preadv(fd, [view], 0) != SIZE:
+        head, key, checksum = bytearray(HEAD), Secret(KEY), bytearray(CHECKSUM)
+        with key.view() as view:
+            if found.st_size != SIZE or os.preadv(fd, [head, view, checksum], 0) != SIZE:
                 raise FormatError(where, f"a root file of {SIZE} bytes was expected")
-            return parse(view, where=where)
+        return join(head, key, checksum, where=where)
 
     def replace(self, new: HeldRoot, *, over: int | None) -> None:
         """Put a new root into the file, durably and in one step. Call it within `locked`.

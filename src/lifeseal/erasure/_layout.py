@@ -35,7 +35,8 @@ def root_name(epoch: int) -> str:
 
 def log_names(folder: Path) -> tuple[int, ...]:
     """List the epochs of whatever is named like a log, links and folders included."""
-    found = [_LOG.fullmatch(path.name) for path in folder.iterdir()]
+    with os.scandir(folder) as entries:
+        found = [_LOG.fullmatch(entry.name) for entry in entries]
     return tuple(int(match[1]) for match in found if match)
 
 

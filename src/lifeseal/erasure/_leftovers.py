@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clearing away what no live slot refers to; whatever lies in the vault folder, it never stops a change."""
 
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,8 +25,8 @@ def free_epoch(folder: Path, after: int) -> int:
     Returns:
         The epoch that the next change will have.
     """
-    epoch = after + 1
-    while _is_directory(folder / log_name(epoch)) or _is_directory(folder / root_name(epoch)):
+    epoch, place = after + 1, str(folder)
+    while any(_is_directory(os.path.join(place, name(epoch))) for name in (log_name, root_name)):  # noqa: PTH118 - no path objects at each change
         epoch += 1
     return epoch
 
@@ -113,5 +115,8 @@ def _in_use(tree: Tree, number: int, generation: int) -> bool:
     return slot.state in _IN_USE and slot.generation == generation
 
 
-def _is_directory(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
+def _is_directory(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -272,12 +272,13 @@ class _Writer:
         self._batch = batch
         self._whole = whole
         self._arena = Arena()
-        self._fresh = Secret(FANOUT * KEY_SIZE)
+        self._fresh: Secret | None = None
         self._random = FileIO("/dev/urandom")
 
     def close(self) -> None:
         self._arena.close()
-        self._fresh.close()
+        if self._fresh is not None:
+            self._fresh.close()
         self._random.close()
 
     def root(self, old: Tree | None, edits: Sequence[Edit], head: Head) -> tuple[Secret, int]:
@@ -341,6 +342,8 @@ class _Writer:
 
     def _fill(self, node: memoryview) -> None:
         """Make all slots of an unused leaf live at once."""
+        if self._fresh is None:
+            self._fresh = Secret(FANOUT * KEY_SIZE)
         with self._fresh.view() as fresh:
             self._draw(fresh)
             for byte in range(KEY_SIZE):
