@@ -104,6 +104,15 @@ def test_long_logs_are_cut_and_say_so(page):
     assert len(text) < 200_000
 
 
+@pytest.mark.parametrize(("refusals", "said"), [(5, None), (6, "and 1 earlier refusal;"), (12, "and 7 earlier refusals;")])
+def test_the_command_names_the_latest_refusals_and_counts_the_others(page, tmp_path, capsys, refusals, said):
+    page(*(event(subject=f"sha256:{n:02}") for n in range(refusals)))
+    assert _run(["report", str(tmp_path / "log")]) == 0
+    out = capsys.readouterr().out
+    assert (out.count("refused      line"), "earlier" in out) == (5, said is not None)
+    assert (said or "") in out
+
+
 def test_the_command_writes_the_page_and_replaces_nothing_foreign(page, tmp_path, capsys):
     page(event(subject="sha256:ab"))
     words = ["report", str(tmp_path / "log"), "--html", str(tmp_path / "page.html"), "--oscal", str(tmp_path / "oscal")]

@@ -11,6 +11,7 @@ from lifeseal.cli._output import Output, counted
 from lifeseal.cli._signers import load_signer
 from lifeseal.cli._verify import load_policy, load_withdrawals
 
+_NAMED = 5  # refusals that a summary names
 _HEAD = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -151,7 +152,8 @@ def report(output: Output, *, file: Path, html: Path | None, oscal: Path | None)
     named = {word: [p.rpartition(":")[2] for p, verdict in verdicts.items() if verdict == word] for word in ("fail", "pass", "inconclusive")}
     lines = [f"{file}: {counted(summary.events, 'event')}, {counted(summary.refused, 'refusal')}"]
     lines += [f"{word:<13}{', '.join(ids)}" for word, ids in named.items() if ids]
-    lines += [f"refused      line {one.line}: {one.primitive}: {one.error} {one.about}" for one in summary.refusals[-5:]]
+    lines += [f"refused      line {one.line}: {one.primitive}: {one.error} {one.about}" for one in summary.refusals[-_NAMED:]]
+    lines += [f"             and {counted(summary.refused - _NAMED, 'earlier refusal')}; --html shows them"] if summary.refused > _NAMED else []
     lines += [
         f"stale        review {one.document[:19]} of {', '.join(one.covers)}: {', '.join(one.stale)} changed" for one in summary.reviews if one.stale
     ]

@@ -47,7 +47,7 @@ footer{max-width:1080px;margin:2rem auto 0;padding:1rem 1.5rem 2.5rem;color:var(
 @page{margin:16mm}
 body{font-size:10pt}main{max-width:none;padding:0}h1{font-size:20pt}table{font-size:8.5pt}th,td{padding:.3rem .6rem .3rem 0}h2{margin-top:1.6rem}
 .map{grid-template-columns:repeat(3,1fr);gap:.5rem}.card{padding:.5rem .6rem}footer{margin:1rem 0 0;padding:0}
-h2,.legend{break-after:avoid}tr,.figures div{break-inside:avoid}thead{display:table-header-group}
+h2,.legend{break-after:avoid}tr,.figures div,#principles{break-inside:avoid}thead{display:table-header-group}
 .wide{overflow:visible}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 }
