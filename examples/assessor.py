@@ -14,6 +14,8 @@ from lifeseal.principles import Event, find
 
 def main() -> None:
     """Ask, and print what the log says."""
+    if not sys.argv[1:]:
+        sys.exit("usage: python examples/assessor.py EVENTS.jsonl")
     log = sys.argv[1]
     lines = list(enumerate(evidence.read(log), start=2))  # line 1 begins the log; a torn line, of which this log has none, would shift the count
     for number, question, answers in (
