@@ -39,7 +39,10 @@ def rehome(session: Session, home: RootHolder) -> Rehoming:
         refuse_full(state.history)
         with _locked(home, session.folder):
             _announce(session, "rehome", home)
-            if _begun(state.history, home) is None:
+            begun = _begun(state.history, home)
+            if begun is not None and not isinstance(home, Cell):
+                _destroy(state, home, begun)  # keys that an earlier attempt left: a wrapper makes none for an epoch that it has one for
+            if begun is None:
                 lies = f"moving the root to {home.kind} has begun; it still lies in {session.holder.kind}"
                 _write(session, state.history.begun(home, state.epoch), what=lies)
             old = session.holder
@@ -167,7 +170,7 @@ def _end(session: Session, old: RootHolder, entry: HolderRecord) -> Rehoming:
 
 
 def _destroy(state: State, old: RootHolder, entry: HolderRecord) -> tuple[str, ...]:
-    """Destroy a root that is not in force; return the key versions that are only scheduled."""
+    """Destroy a root that is not in force; return the key versions that are only scheduled, and until when."""
     roots = Roots(folder=state.folder, vault=state.roots.vault, holder=old)
     if roots.cell is not None:
         _overwrite(roots.cell, roots.vault, entry)
@@ -180,7 +183,9 @@ def _destroy(state: State, old: RootHolder, entry: HolderRecord) -> tuple[str, .
         if found is KeyState.LIVE:
             raise StateError(f"key version {name!r} is still live")
     roots.unlink_others(0 if state.roots.cell is not None else state.epoch)
-    return tuple(name for name, found in states.items() if found is KeyState.SCHEDULED)
+    if KeyState.SCHEDULED not in states.values():
+        return ()
+    return tuple(found.called for found in roots.wrapper.versions(roots.vault) or () if states.get(found.name) is KeyState.SCHEDULED)
 
 
 def _overwrite(cell: Cell, vault: bytes, entry: HolderRecord) -> None:
