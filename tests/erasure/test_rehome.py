@@ -4,6 +4,7 @@
 import copy
 import datetime as dt
 import json
+import re
 import shutil
 
 import attrs
@@ -11,6 +12,7 @@ import pytest
 
 from erasure.conftest import in_memory
 from erasure.test_interruption import Stopped, every_stop
+from lifeseal.cli._main import _run
 from lifeseal.erasure import FileRoot, KeyState, PassphraseRoot, Strength, Vault
 from lifeseal.errors import (
     CredentialError,
@@ -236,12 +238,14 @@ def test_where_two_files_could_be_the_root_a_durable_note_says_which_is_older(tm
     old, new = made(tmp_path, "file"), FileRoot(tmp_path / "new.root")
     with opened(tmp_path, old) as vault, monkeypatch.context() as patch:
         patch.setattr(FileRoot, "replace", _fails_for(old, FileRoot.replace))
-        with pytest.raises(PendingError, match=r"its root lies in file; but what holder file \(.*old\.root\), left has is not destroyed: down"):
+        with pytest.raises(
+            PendingError, match=r"its root lies in file; but the root in file \(.*old\.root\), which the vault has left, is not destroyed: down"
+        ):
             vault.rehome(new)
     with pytest.raises(RolledBackError):
         opened(tmp_path, old)
     with opened(tmp_path, new) as vault:
-        assert vault.info().pending == (f"holder file ({old.location}), left",)
+        assert vault.info().pending == (f"the root in file ({old.location}), which the vault has left",)
         vault.retire(old)
         assert vault.info().pending == ()
         assert not old.location.exists()
@@ -311,10 +315,10 @@ def test_what_was_erased_while_an_old_root_lives_is_pending_and_what_came_later_
             vault.rehome(new)
         vault.seal(tmp_path / "plain", "later").close()
         erasure = vault.erase(["first"])
-        assert erasure.pending == ("holder memory (named by the vault alone), left",)
+        assert erasure.pending == ("the root in memory (named by the vault alone), which the vault has left",)
         assert erasure.irreversible_since == "unknown"
         assert vault.erase(["later"]).pending == ()
-        with pytest.raises(PendingError, match="holder memory"):
+        with pytest.raises(PendingError, match="the root in memory"):
             vault.asset("first")
         with pytest.raises(DestroyedError):
             vault.asset("later")
@@ -472,3 +476,25 @@ def test_a_new_holder_that_is_not_reached_leaves_no_trace_in_the_history(kind, t
 
         assert vault.epoch == before
         assert [holder.state for holder in vault.info().holders] == ["in force"]
+
+
+def test_info_says_that_a_move_was_begun_and_how_to_end_it(tmp_path, monkeypatch, capsys):
+    old, new = made(tmp_path, "file"), FileRoot(tmp_path / "new.root")
+    words = ["vault", "info", "--vault", str(tmp_path / "vault"), "--root", f"file:{old.location}"]
+    with opened(tmp_path, old) as vault, monkeypatch.context() as patch:
+        patch.setattr("lifeseal.erasure._rehome.append", _stop)
+        with pytest.raises(Stopped):
+            vault.rehome(new)
+    assert _run(words) == 0
+    out = capsys.readouterr().out
+    assert "moving     to file was begun; `vault rehome` with the same --root and --to ends it\n" in out
+    assert f"pending    the root in file ({new.location}), where a move to it began: not destroyed yet\n" in out
+    assert "before  " not in out
+    with opened(tmp_path, old) as vault:
+        vault.rehome(new)
+    assert _run([*words[:-1], f"file:{new.location}"]) == 0
+    assert re.search(r"^before     file, until epoch \d+: destroyed$", capsys.readouterr().out, re.MULTILINE)
+
+
+def _stop(*_, **__):
+    raise Stopped

@@ -40,7 +40,7 @@ def rehome(output: Output, *, vault: Path, to: str, to_secret_file: Path | None,
     lines = (
         f"{vault} has its root in {done.holder} now; name it with --root, or in your configuration",
         f"old root   {done.old.kind}: {done.old.state}",
-        *(f"pending    {name} is not destroyed yet; give the same command again when it is" for name in done.pending),
+        *(f"pending    {name}: not destroyed yet; give the same command again when it is" for name in done.pending),
         f"assurance  {info.assurance}",
         info.losing,
         info.backing_up,

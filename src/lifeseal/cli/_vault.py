@@ -165,8 +165,13 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         f"node log   {counted(found.log_size, 'byte')}, of which at most {found.log_in_use} are in use",
         f"root       {found.holder}",
         f"assurance  {found.assurance}",
-        *(f"before     {holder.kind}, until epoch {holder.until}: {holder.state}" for holder in found.holders[:-1]),
-        *(f"pending    {name} is not destroyed yet" for name in found.pending),
+        *(
+            f"moving     to {holder.kind} was begun; `vault rehome` with the same --root and --to ends it"
+            if holder.state == "begun"
+            else f"before     {holder.kind}, until epoch {holder.until}: {holder.state}"
+            for holder in found.holders[:-1]
+        ),
+        *(f"pending    {name}: not destroyed yet" for name in found.pending),
         found.losing,
         found.backing_up,
         found.hosts,

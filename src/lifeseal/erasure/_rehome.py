@@ -157,7 +157,7 @@ def _end(session: Session, old: RootHolder, entry: HolderRecord) -> Rehoming:
         scheduled = _destroy(state, old, entry)
     except (LifesealError, OSError) as error:
         lies = f"{session.folder}: epoch {state.epoch} is in force, and its root lies in {session.holder.kind}"
-        raise PendingError(f"{lies}; but what {entry.called} has is not destroyed: {error}. Retire that holder when it can be done") from error
+        raise PendingError(f"{lies}; but {entry.called}, is not destroyed: {error}. Retire that holder when it can be done") from error
     history = state.history
     ended = history.ended(entry, state="scheduled" if scheduled else "destroyed", epoch=state.epoch, when=now())
     _write(session, ended, what="the end of the old holder's root is written down")

@@ -42,8 +42,9 @@ class HolderRecord:
 
     @property
     def called(self) -> str:
-        """What to call it in a message."""
-        return f"holder {self.kind} ({self.place or self.fingerprint[:80] or 'named by the vault alone'}), {self.state}"
+        """What to call the root that it may have, in a message."""
+        how = {"begun": "where a move to it began", "left": "which the vault has left", "scheduled": "whose destruction is scheduled"}.get(self.state)
+        return f"the root in {self.kind} ({self.place or self.fingerprint[:80] or 'named by the vault alone'}){f', {how}' if how else ''}"
 
 
 @attrs.frozen(kw_only=True)
