@@ -7,6 +7,7 @@ import pytest
 
 from lifeseal import principles
 from lifeseal.erasure import FileRoot
+from lifeseal.erasure._log import LogReader
 from lifeseal.errors import DestroyedError, RolledBackError, StoreError, TamperedError
 
 PLANTED = [
@@ -236,3 +237,23 @@ def test_a_clean_up_that_fails_before_an_erasure_says_that_the_assets_are_as_the
         assert erased(vault) is None
         vault.erase(["model"])
         assert erased(vault) is not None
+
+
+def test_an_erasure_reads_as_many_nodes_however_many_assets_live(desk, monkeypatch):
+    counts, erasing = [0], []
+    read = LogReader.read
+
+    def reading(self, *arguments):
+        counts[-1] += 1
+        return read(self, *arguments)
+
+    monkeypatch.setattr(LogReader, "read", reading)
+    with desk.create() as vault:
+        for number in range(30):
+            counts.append(0)
+            vault.seal(desk.model / "deep" / "config.json", f"asset {number}").close()
+            if number in {2, 29}:
+                counts.append(0)
+                vault.erase([f"asset {number}"])
+                erasing.append(counts[-1])
+    assert erasing[1] <= erasing[0] + 2

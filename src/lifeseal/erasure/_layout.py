@@ -60,6 +60,18 @@ def object_name(file_id: bytes) -> str:
     return f"{OBJECTS}/{file_id.hex()}"
 
 
+def find_objects(folder: Path) -> Path:
+    """Return the place for containers.
+
+    Raises:
+        FormatError: It is a link or not a folder.
+    """
+    objects = folder / OBJECTS
+    if objects.is_symlink() or not objects.is_dir():
+        raise FormatError(str(objects), "a folder was expected")
+    return objects
+
+
 def object_ids(folder: Path) -> tuple[bytes, ...]:
     """List the ids of the containers that lie in the folder; a directory is none, whatever its name.
 
@@ -67,10 +79,7 @@ def object_ids(folder: Path) -> tuple[bytes, ...]:
         FormatError: The place for containers is a link or not a folder.
         OSError: It cannot be read.
     """
-    objects = folder / OBJECTS
-    if objects.is_symlink() or not objects.is_dir():
-        raise FormatError(str(objects), "a folder was expected")
-    return tuple(bytes.fromhex(name) for name in _not_directories(objects, _OBJECT))
+    return tuple(bytes.fromhex(name) for name in _not_directories(find_objects(folder), _OBJECT))
 
 
 def group_of(slot: int, generation: int) -> bytes:

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clearing away what no live slot refers to; whatever lies in the vault folder, it never stops a change."""
 
+import itertools
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lifeseal._io import remove_all
-from lifeseal.erasure._layout import OBJECTS, group_of, log_name, object_ids, object_name, owner_of, root_name, stale_logs
-from lifeseal.erasure._nodes import CAPACITY, State
+from lifeseal.erasure._layout import GROUP_SIZE, OBJECTS, group_of, log_name, object_ids, object_name, root_name, stale_logs
+from lifeseal.erasure._nodes import CAPACITY, State, generation_of
 from lifeseal.erasure._tree import Tree
 from lifeseal.errors import FormatError, LifesealError
 
-_IN_USE = frozenset({State.LIVE, State.RESERVED})
+_NOT_IN_USE = frozenset({State.FREE, State.ERASED, State.PAGE})
 
 
 def free_epoch(folder: Path, after: int) -> int:
@@ -99,20 +100,27 @@ def _orphans(folder: Path, tree: Tree) -> tuple[bytes, ...] | None:
         ids = object_ids(folder)
     except (FormatError, OSError):
         return None
-    known: dict[tuple[int, int], bool] = {}
-    for owner in {owner_of(file_id) for file_id in ids}:
+    kept: set[bytes] = set()
+    for _, owners in itertools.groupby(sorted({file_id[:GROUP_SIZE] for file_id in ids}), key=_leaf_of):
+        below_one_node = list(owners)
         try:
-            known[owner] = _in_use(tree, *owner)
+            kept.update(_in_use(tree, below_one_node))
         except (LifesealError, OSError):
-            known[owner] = True  # a node that does not open says nothing about what hangs below it
-    return tuple(file_id for file_id in ids if not known[owner_of(file_id)])
+            kept.update(below_one_node)  # a node that does not open says nothing about what hangs below it
+    return tuple(file_id for file_id in ids if file_id[:GROUP_SIZE] not in kept)
 
 
-def _in_use(tree: Tree, number: int, generation: int) -> bool:
-    if number >= CAPACITY:
-        return False
-    slot = tree.slot(number)
-    return slot.state in _IN_USE and slot.generation == generation
+def _leaf_of(owner: bytes) -> bytes:
+    """Return what owners have in common whose slots lie in one node."""
+    return owner[:3]
+
+
+def _in_use(tree: Tree, owners: Sequence[bytes]) -> set[bytes]:
+    """Return those owners, of one node, whose slot is in use by the generation that they name."""
+    numbers = {owner[:4]: int.from_bytes(owner[:4], "big") for owner in owners}
+    inside = sorted(number for number in numbers.values() if number < CAPACITY)
+    generations = {number: generation_of(entry) for number, entry in tree.visit(inside) if entry[32] not in _NOT_IN_USE}
+    return {owner for owner in owners if generations.get(numbers[owner[:4]]) == owner[4:]}
 
 
 def _is_directory(path: str) -> bool:

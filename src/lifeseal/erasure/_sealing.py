@@ -6,7 +6,7 @@ import attrs
 from lifeseal._io import DiskSource, ProgressCallback
 from lifeseal.erasure._change import load
 from lifeseal.erasure._container import Place
-from lifeseal.erasure._layout import object_ids
+from lifeseal.erasure._layout import find_objects
 from lifeseal.erasure._leftovers import discard
 from lifeseal.erasure._map import Kind
 from lifeseal.erasure._nodes import State
@@ -29,7 +29,7 @@ def seal_into(session: Session, source: DiskSource, name: str, *, progress: Prog
     Returns:
         What the map says now, and what was written.
     """
-    object_ids(session.folder)  # refuses a link in its place
+    find_objects(session.folder)  # refuses a link in its place
     slot, generation = _reserve(session, name)
     sealed = _write(session, source, Place(folder=session.folder, vault=session.id, slot=slot, generation=generation, name=name), progress)
     entries = sealed.index.entries
