@@ -9,8 +9,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from lifeseal._io import Appender, Secret, StrPath, remove, replace
+from lifeseal._io import Secret, StrPath, remove, replace
 from lifeseal.erasure._holders import HeldRoot, Strength
+from lifeseal.erasure._locks import file_locked
 from lifeseal.erasure._root_record import CHECKSUM, HEAD, KEY, SIZE, join, pack
 from lifeseal.errors import CredentialError, FormatError, StateError, StoreError, TamperedError
 
@@ -136,12 +137,8 @@ class FileRoot:
             LockedError: Another process, or another vault object of this one, is writing.
             OSError: The lock file cannot be opened.
         """
-        lock = Appender(self.location.with_name(self.location.name + ".lock"), mode=0o600)
-        try:
-            with lock.locked(wait=False):
-                yield
-        finally:
-            lock.close()
+        with file_locked(self.location.with_name(self.location.name + ".lock")):
+            yield
 
     def _refuse_other(self, vault: bytes, epoch: int) -> None:
         with self.read() as held:

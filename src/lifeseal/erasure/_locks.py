@@ -22,7 +22,25 @@ def folder_locked(folder: Path) -> Iterator[None]:
         LockedError: Another process is writing.
         OSError: The lock file cannot be opened.
     """
-    lock = Appender(folder / LOCK, mode=0o600)
+    with file_locked(folder / LOCK):
+        yield
+
+
+@contextlib.contextmanager
+def file_locked(path: Path) -> Iterator[None]:
+    """Lock a file, made if it is not there, for a block.
+
+    Args:
+        path: The file; nothing is ever written to it.
+
+    Raises:
+        LockedError: Another process has locked it.
+        OSError: It cannot be opened.
+    """
+    try:
+        lock = Appender(path, create=False)
+    except FileNotFoundError:
+        lock = Appender(path, mode=0o600)  # this waits for the disk, the other does not
     try:
         with lock.locked(wait=False):
             yield
