@@ -6,7 +6,7 @@ import os
 import pytest
 
 from lifeseal import principles
-from lifeseal.erasure import FileRoot
+from lifeseal.erasure import FileRoot, _leftovers
 from lifeseal.erasure._log import LogReader
 from lifeseal.errors import DestroyedError, RolledBackError, StoreError, TamperedError
 
@@ -257,3 +257,21 @@ def test_an_erasure_reads_as_many_nodes_however_many_assets_live(desk, monkeypat
                 vault.erase([f"asset {number}"])
                 erasing.append(counts[-1])
     assert erasing[1] <= erasing[0] + 2
+
+
+def test_containers_are_listed_once_for_a_seal_and_twice_for_an_erasure(desk, monkeypatch):
+    listed = []
+    ids = _leftovers.object_ids
+
+    def listing(folder):
+        listed.append(folder)
+        return ids(folder)
+
+    with desk.create() as vault:
+        vault.seal(desk.model, "one").close()
+        monkeypatch.setattr(_leftovers, "object_ids", listing)
+        vault.seal(desk.model, "two").close()
+        assert len(listed) == 1
+        vault.erase(["one"])
+        assert len(listed) == 3
+        assert len(desk.objects) == 4

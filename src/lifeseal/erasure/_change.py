@@ -252,7 +252,7 @@ def found_vault(roots: Roots) -> None:
         roots.check(fresh)
 
 
-def commit(state: State, edits: Sequence[Edit], head: Head, *, what: str) -> tuple[State, Outcome]:
+def commit(state: State, edits: Sequence[Edit], head: Head, *, what: str, orphans: bool = True) -> tuple[State, Outcome]:
     """Put a changed tree in force under a fresh root, and let go of the old one.
 
     The order is the promise: nodes durable, root replaced (from here on the change holds), both read back through the holder; then the
@@ -264,6 +264,7 @@ def commit(state: State, edits: Sequence[Edit], head: Head, *, what: str) -> tup
         edits: What becomes of slots, sorted, without overlap.
         head: What goes into the root node.
         what: What has happened once the root is replaced, for messages: "the keys are gone".
+        orphans: Look for containers of no live slot; false where there can be none.
 
     Returns:
         The new state, and what was left.
@@ -276,10 +277,10 @@ def commit(state: State, edits: Sequence[Edit], head: Head, *, what: str) -> tup
     """
     epoch = free_epoch(state.folder, state.epoch)
     key = append(state, epoch, edits, head)
-    return switch(state, HeldRoot(vault=state.roots.vault, epoch=epoch, key=key), what=what)
+    return switch(state, HeldRoot(vault=state.roots.vault, epoch=epoch, key=key), what=what, orphans=orphans)
 
 
-def switch(state: State, fresh: HeldRoot, *, what: str) -> tuple[State, Outcome]:
+def switch(state: State, fresh: HeldRoot, *, what: str, orphans: bool = True) -> tuple[State, Outcome]:
     """Put a root in force whose nodes are durable; see `commit`."""
     folder, roots, epoch = state.folder, state.roots, fresh.epoch
     with fresh:
@@ -303,7 +304,7 @@ def switch(state: State, fresh: HeldRoot, *, what: str) -> tuple[State, Outcome]
     with after_commit(done):
         state.close()
         note_in_force(following, durable=False)
-        return following, Outcome(left=clear(folder, following.tree), pending=pending)
+        return following, Outcome(left=clear(folder, following.tree, orphans=orphans), pending=pending)
 
 
 def write_log(folder: Path, vault: bytes, epoch: int, build: Callable[[Batch], tuple[Secret, int]]) -> Secret:

@@ -48,12 +48,13 @@ def are_left(folder: Path, tree: Tree) -> bool:
     return bool(tree.head.reserved or stale_logs(folder, tree.log.start) or _orphans(folder, tree))
 
 
-def clear(folder: Path, tree: Tree) -> tuple[str, ...]:
+def clear(folder: Path, tree: Tree, *, orphans: bool) -> tuple[str, ...]:
     """Unlink other logs and the containers of no live slot, as far as that works. Only once the root of the tree is durable.
 
     Args:
         folder: The vault folder.
         tree: What is in force.
+        orphans: Whether there can be containers of no live slot.
 
     Returns:
         What the disk would not let go of, as names in the vault folder, sorted; ``objects`` where the containers could not even be listed.
@@ -62,7 +63,7 @@ def clear(folder: Path, tree: Tree) -> tuple[str, ...]:
         OSError: The vault folder cannot be listed.
     """
     left = unlink(folder, stale_logs(folder, tree.log.start))
-    ids = _orphans(folder, tree)
+    ids = _orphans(folder, tree) if orphans else ()
     return tuple(sorted([*left, *([OBJECTS] if ids is None else unlink(folder, map(object_name, ids)))]))
 
 

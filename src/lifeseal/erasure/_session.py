@@ -42,6 +42,7 @@ class Session:
         self.epoch = state.epoch
         self.guard = threading.RLock()
         self._state: State | None = state
+        self._clean = False  # within `writing`: nothing lay there that had to be cleared away
         self._process = os.getpid()
         self._assets: weakref.WeakSet[SealedAsset] = weakref.WeakSet()
 
@@ -88,11 +89,12 @@ class Session:
             refuse_newer(state)
             state.roots.settle(state.epoch)
             sweep(self.folder)
-            if are_left(self.folder, state.tree):
+            self._clean = not are_left(self.folder, state.tree)
+            if not self._clean:
                 head, edits = state.tree.head, []
                 if head.reserved:
                     edits = [Edit(start=head.reserved - 1, stop=head.reserved, state=_nodes.State.ERASED)]
-                self.commit(edits, attrs.evolve(head, reserved=0), what="every asset is as it was")
+                self._clean = not self.commit(edits, attrs.evolve(head, reserved=0), what="every asset is as it was").left
             if grows and is_due(self._open()):
                 self._compact()
             yield self._open()
@@ -100,8 +102,9 @@ class Session:
     def commit(self, edits: Sequence[Edit], head: Head, *, what: str) -> Outcome:
         """Change the vault; see `lifeseal.erasure._change.commit`. Call it within `writing`."""
         before = self._open()
+        orphans = not self._clean or any(edit.state is _nodes.State.ERASED for edit in edits)
         try:
-            state, outcome = commit(before, sorted(edits, key=lambda edit: edit.start), head, what=what)
+            state, outcome = commit(before, sorted(edits, key=lambda edit: edit.start), head, what=what, orphans=orphans)
         finally:
             before.forget_names()  # what was staged is written now, or never
         self.moved(state, outcome)
