@@ -9,10 +9,10 @@ import attrs
 from lifeseal._io import StrPath
 from lifeseal.attestation import Statement
 from lifeseal.principles import implements, note
-from lifeseal.provenance import Edge, Manifest, trace
 
 if TYPE_CHECKING:
     from lifeseal.erasure import FoundRecords, Vault
+    from lifeseal.provenance import Edge, Manifest
 
 _TRACED = 100  # records of one person in one file that are followed one by one
 
@@ -30,7 +30,7 @@ class PersonFound:
 
     pseudonym: str
     files: "tuple[FoundRecords, ...]"
-    edges: tuple[Edge, ...]
+    edges: tuple["Edge", ...]
 
     @property
     def records(self) -> int:
@@ -43,7 +43,7 @@ class PersonFound:
     limits="It looks through the files and statements given and no others; plaintext, and what copies of records have become, it cannot see.",
 )
 def find_people(
-    vault: "Vault", subjects: Iterable[str], files: Iterable[StrPath], *, statements: Sequence[Manifest | Statement] = ()
+    vault: "Vault", subjects: Iterable[str], files: Iterable[StrPath], *, statements: "Sequence[Manifest | Statement]" = ()
 ) -> tuple[PersonFound, ...]:
     """Find people's records in sealed files, and follow them to datasets and models.
 
@@ -73,8 +73,10 @@ def find_people(
     )
 
 
-def _edges(files: "Sequence[FoundRecords]", statements: Sequence[Manifest | Statement]) -> tuple[Edge, ...]:
+def _edges(files: "Sequence[FoundRecords]", statements: "Sequence[Manifest | Statement]") -> "tuple[Edge, ...]":
     """Follow records where they are followed, and whole files where they are not."""
+    from lifeseal.provenance import trace
+
     edges: dict[tuple[str, str], Edge] = {}
     for found in files:
         by_record = [edge for record in found.records[:_TRACED] for edge in trace(record, statements)]
@@ -89,7 +91,7 @@ def _edges(files: "Sequence[FoundRecords]", statements: Sequence[Manifest | Stat
     return tuple(edges.values())
 
 
-def _keep(edges: dict[tuple[str, str], Edge], edge: Edge) -> None:
+def _keep(edges: "dict[tuple[str, str], Edge]", edge: "Edge") -> None:
     """Keep the surest of the edges to one target from one source."""
     known = edges.get((edge.source, edge.target))
     if known is None or (edge.certain and not known.certain):

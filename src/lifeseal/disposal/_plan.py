@@ -19,10 +19,10 @@ from lifeseal.disposal._values import Derivative, DisposedAsset, KnownDigests
 from lifeseal.disposal._wanted import Wanted
 from lifeseal.errors import LimitError, StateError
 from lifeseal.principles import implements, note
-from lifeseal.provenance import Manifest, trace
 
 if TYPE_CHECKING:
     from lifeseal.erasure import AssetInfo, Vault
+    from lifeseal.provenance import Manifest
 
 ORDER_SCHEMA = "lifeseal.disposal-order/1"
 Remove: TypeAlias = Literal["none", "files", "all"]
@@ -98,7 +98,7 @@ def plan(
     search: Iterable[StrPath] = (),
     remove: Remove = "none",
     keep: Iterable[StrPath] = (),
-    statements: Iterable[Manifest | Statement] = (),
+    statements: "Iterable[Manifest | Statement]" = (),
     progress: ProgressCallback = None,
 ) -> Plan:
     """Prepare a disposal: read the assets once more for their digests, search for copies, and say what will not be reached.
@@ -289,7 +289,9 @@ def _targets(copy: Copy, remove: str) -> list[Target]:
     return [Target(path=path, identity=copy.identity) for path in (copy.path, *copy.links)]
 
 
-def _made_from(needles: Iterable[str], statements: Sequence[Manifest | Statement]) -> tuple[Derivative, ...]:
+def _made_from(needles: Iterable[str], statements: "Sequence[Manifest | Statement]") -> tuple[Derivative, ...]:
+    from lifeseal.provenance import trace
+
     found = {}
     for needle in needles if statements else ():
         for edge in trace(needle, statements):
@@ -297,8 +299,10 @@ def _made_from(needles: Iterable[str], statements: Sequence[Manifest | Statement
     return tuple(found.values())
 
 
-def _still_known(digests: set[bytes], statements: Iterable[Manifest | Statement]) -> tuple[KnownDigests, ...]:
+def _still_known(digests: set[bytes], statements: "Iterable[Manifest | Statement]") -> tuple[KnownDigests, ...]:
     """Name the manifests that hold digests of what is disposed of; those of files are never keyed."""
+    from lifeseal.provenance import Manifest
+
     found = []
     for manifest in statements:
         if isinstance(manifest, Manifest) and (count := sum(file.sha256 in digests for file in manifest.files)):

@@ -6,15 +6,16 @@ import os
 import struct
 import zipfile
 from collections.abc import Iterable, Iterator
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import attrs
 
 from lifeseal._io import DiskSource, Reader, Record, Source, StrPath, new_hasher
 from lifeseal.attestation import Bundle, Statement
 from lifeseal.errors import FormatError, LifesealError
-from lifeseal.provenance import Manifest
-from lifeseal.serialization import LENGTH_SIZE, gguf_stretches, header_length, parse_header_bytes
+
+if TYPE_CHECKING:
+    from lifeseal.provenance import Manifest
 
 ANCHOR = 64
 _ANCHORS = 16
@@ -75,6 +76,8 @@ class Wanted:
             LifesealError: See the source.
             OSError: Something cannot be read.
         """
+        from lifeseal.provenance import Manifest
+
         if isinstance(content, Manifest):
             files = [file for file in content.files if file.size]
             return cls(files={file.sha256: file.path for file in files}, sizes=frozenset(file.size for file in files))
@@ -146,6 +149,8 @@ def pieces(reader: Reader) -> Iterator[tuple[str, int, int]]:
     Yields:
         Name, offset and size in bytes; nothing for other formats, and for files that are broken.
     """
+    from lifeseal.serialization import LENGTH_SIZE, gguf_stretches, header_length, parse_header_bytes
+
     head = read(reader, 0, LENGTH_SIZE + 1)
     try:
         if head.startswith(b"PK\x03\x04"):

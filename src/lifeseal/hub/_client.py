@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lifeseal._io import StrPath, checked_name, replace, require
-from lifeseal.disposal import hub_folder
 from lifeseal.errors import StoreError
 
 Kind: TypeAlias = Literal["model", "dataset", "space"]
@@ -50,6 +49,8 @@ class Client:
         self._token = token
         self._silent = _silent(require("huggingface_hub.utils", extra="all"))
         self.api: Any = self.hub.HfApi(endpoint=endpoint, token=token)
+        from lifeseal.disposal import hub_folder
+
         self._folder: Path = self.cache / hub_folder(repo, kind=kind)
 
     def snapshot(self, commit: str) -> Path:

@@ -4,6 +4,7 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -14,8 +15,9 @@ from lifeseal.hub._client import Client
 from lifeseal.hub._pull import compare
 from lifeseal.hub._push import Push, commit
 from lifeseal.principles import implements, note
-from lifeseal.provenance import Manifest, open_manifest
-from lifeseal.provenance import verify as verify_data
+
+if TYPE_CHECKING:
+    from lifeseal.provenance import Manifest
 
 MANIFEST = "lifeseal.manifest.json"
 SIGNATURE = f"{MANIFEST}.sig"
@@ -33,7 +35,7 @@ class PulledData:
         commit: What the revision meant.
     """
 
-    manifest: Manifest
+    manifest: "Manifest"
     path: Path
     commit: str
 
@@ -103,6 +105,8 @@ def pull_data(
         raise PolicyError(
             f"{client.where}: no signed manifest: {MANIFEST} and {SIGNATURE} are not both at commit {at}{' in the cache' if offline else ''}"
         )
+    from lifeseal.provenance import Manifest, open_manifest
+
     manifest = open_manifest(lies, policy=policy, signature=Bundle.load(signature), withdrawals=withdrawals, waiver=waiver)
     beside = tuple(f"{LEAVES}/{name}" for name in manifest.leaf_names)
     names = tuple(file.path for file in manifest.files)
@@ -137,7 +141,7 @@ def push_data(
     folder: StrPath,
     repo: str,
     *,
-    manifest: Manifest,
+    manifest: "Manifest",
     signature: Bundle,
     branch: str = "main",
     ignore: Iterable[str] = (),
@@ -185,7 +189,9 @@ def push_data(
     leaves = manifest.leaf_names
     if leaves and manifest.leaves is None:
         raise FormatError(manifest.description.name, "the folder of its leaf files is not known; load the manifest from its file, or give leaves=")
-    verify_data(manifest, place, progress=progress)
+    from lifeseal.provenance import verify
+
+    verify(manifest, place, progress=progress)
     note(dataset=repo, subject=manifest.digest)
     contents: dict[str, Path | bytes] = {name: place / name for name in names}
     contents |= {MANIFEST: manifest.to_bytes(), SIGNATURE: signature.to_bytes()}

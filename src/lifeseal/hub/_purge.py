@@ -6,7 +6,6 @@ from pathlib import Path
 import attrs
 
 from lifeseal._io import StrPath, remove, replace
-from lifeseal.disposal import hub_traces
 from lifeseal.errors import StoreError
 from lifeseal.hub._client import Client, Kind
 from lifeseal.principles import implements, note
@@ -62,6 +61,8 @@ def purge(repo: str, *, kind: Kind = "model", cache: StrPath | None = None) -> P
         StoreError: The second look found something: another program uses the cache.
         ValueError: That is no name of a repository.
     """
+    from lifeseal.disposal import hub_traces
+
     place = Client(repo, kind=kind, cache=cache, offline=True).cache
     traces = hub_traces(place, repo, kind=kind)
     note(model=repo, traces=len(traces.paths) + len(traces.shared))
