@@ -67,6 +67,7 @@ class Pages(Generic[P]):
         self._make = make
         self._where = "map" if tree is None else tree.log.where
         self._staged: dict[int, P] = {}
+        self._last: tuple[int, P] | None = None
         self._renewed = directory is None
         if directory is None or tree is None:
             self.directory, self.next_page = next_page - 1, next_page - 1
@@ -90,11 +91,20 @@ class Pages(Generic[P]):
         return self._slots[int.from_bytes(tag[:4], "big") >> (32 - self._depth)]
 
     def page(self, slot: int) -> P:
-        """Return a page as it shall be; as it is, if nothing was staged for it."""
+        """Return a page as it shall be; as it is, if nothing was staged for it. The last one is kept, as it is often asked for again.
+
+        Args:
+            slot: Of the page.
+
+        Returns:
+            The page; whoever changes it lets it be written in this change.
+        """
         staged = self._staged.get(slot)
         if staged is not None or self._tree is None:
             return self._staged[slot]
-        return parse_page(bytes(self._tree.page(slot)), self._make, where=f"{self._where}, page {slot}")
+        if self._last is None or self._last[0] != slot:
+            self._last = slot, parse_page(bytes(self._tree.page(slot)), self._make, where=f"{self._where}, page {slot}")
+        return self._last[1]
 
     def __iter__(self) -> Iterator[P]:
         for slot in dict.fromkeys(self._slots):
