@@ -38,6 +38,9 @@ class Hasher(Protocol):
     def digest(self) -> bytes:
         """Return the digest of what was taken in."""
 
+    def copy(self) -> "Hasher":
+        """Return another that has taken in the same."""
+
 
 @attrs.frozen(kw_only=True)
 class FileDigest:
@@ -194,7 +197,10 @@ def hash_files(
             found |= {entry.name: entry for entry in entries}
             report.add(sum(entry.size for entry in entries))
     else:
-        pieces = [piece for name in names for piece in _pieces(name, sizes[name], shard_size)]
+        if shard_size is None:
+            pieces = [_Piece(name, 0, sizes[name], last=True) for name in names]
+        else:
+            pieces = [piece for name in names for piece in _shards(name, sizes[name], shard_size)]
         hashed = _hash_in_threads(source, pieces, algorithm, threads or available_cores(), report)
         del pieces
         found = {entry.name: entry for entry in (hashed if shard_size is None else _joined(hashed, source.where))}
@@ -220,9 +226,7 @@ class _Piece(NamedTuple):
     last: bool
 
 
-def _pieces(name: str, size: int, shard_size: int | None) -> list[_Piece]:
-    if shard_size is None:
-        return [_Piece(name, 0, size, last=True)]
+def _shards(name: str, size: int, shard_size: int) -> list[_Piece]:
     starts = range(0, max(size, 1), shard_size)
     return [_Piece(name, start, min(shard_size, size - start), last=start + shard_size >= size) for start in starts]
 
@@ -249,19 +253,18 @@ def _hash_in_threads(source: Source, pieces: Sequence[_Piece], algorithm: HashNa
         buffer: memoryview | None = getattr(local, "buffer", None)
         if buffer is None:
             buffer = local.buffer = memoryview(bytearray(_WIDE_BUFFER if width > 1 else _BUFFER))
-        results = []
-        for piece in batch:
-            hasher = new_hasher(algorithm, threads=width)
-            with source.open(piece.name) as reader:
-                whole = isinstance(reader, DiskReader) and piece.last and not piece.start
-                if whole and reader.size < len(buffer) and reader.readinto(buffer, 0) == reader.size:
-                    hasher.update(buffer[: reader.size])  # most files are small: one read, and the rest of this costs more than that
-                    report.add(reader.size)
+        begin, results = new_hasher(algorithm, threads=width).copy, []  # a copy costs less than a new one
+        for name, start, length, last in batch:
+            hasher = begin()
+            with source.open(name) as reader:
+                size, whole = reader.size, last and not start and isinstance(reader, DiskReader)
+                if whole and size < len(buffer) and reader.readinto(buffer, 0) == size:
+                    hasher.update(buffer[:size])  # most files are small: one read, and the rest of this costs more than that
+                    report.add(size)
                 else:
-                    stop = None if piece.last else piece.start + piece.length
                     take = _telling(hasher, report)
-                    read_through(reader, f"{source.where}: {piece.name!r}", buffer, take, start=piece.start, end=stop)
-                results.append(FileDigest(name=piece.name, size=reader.size, digest=hasher.digest(), start=piece.start))
+                    read_through(reader, f"{source.where}: {name!r}", buffer, take, start=start, end=None if last else start + length)
+                results.append(FileDigest(name=name, size=size, digest=hasher.digest(), start=start))
         return results
 
     # Small files share one worker: their cost is Python's, which threads cannot share.

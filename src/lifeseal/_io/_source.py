@@ -162,7 +162,7 @@ class DiskSource:
             if fault is not None:
                 raise fault
             found[name] = self.stamp(name) if entry is None or entry.is_symlink() else _stamp(entry.stat(follow_symlinks=False))
-        return dict(sorted(found.items()))
+        return {name: found[name] for name in sorted(found)}
 
     def size(self, name: str) -> int:
         """Tell the bytes of one file, to plan work by.
@@ -345,7 +345,8 @@ class DiskSource:
                         count += 1
                         if count > MAX_FILES:
                             raise LimitError(self.where, limit=MAX_FILES, seen=count, unit="files")
-                        yield name, self._fault(name, entry), entry
+                        plain = name.isascii() and entry.is_file(follow_symlinks=False)  # most are; a listing has no odd parts
+                        yield name, None if plain else self._fault(name, entry), entry
             finally:
                 os.close(folder)
 

@@ -7,7 +7,6 @@ import hashlib
 import math
 import re
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, BinaryIO, cast
@@ -25,7 +24,6 @@ _MAX_ARRAYS = 1024
 _PLAIN = re.compile(r"[<>|][biufc](\d{1,2})", re.ASCII)
 _BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16}
 _BITS |= {"I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, UnicodeError, ValueError, OverflowError)
 
 
 class Uncut(Exception):  # noqa: N818 - no error: the file is hashed whole
@@ -91,7 +89,7 @@ def _read(array: _Array, size: int, where: str) -> bytes:
     try:
         # The end of a compressed member is read on purpose: there its checksum is compared.
         data = array.read(size) if size else array.read(1)
-    except _BROKEN as error:
+    except _broken() as error:
         raise FormatError(f"{where}: {array.name!r}", f"broken: {error}") from None
     if len(data) != size:
         raise FormatError(f"{where}: {array.name!r}", "its data is shorter or longer than its shape says")
@@ -129,6 +127,13 @@ def _tensor(reader: Reader, name: str, record: Record, base: int, first: int) ->
     return _Array(name, dtype, shape, size, lambda wanted: place.read(min(wanted, stop - place.tell())))
 
 
+def _broken(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """List what a damaged archive raises, and more."""
+    from zipfile import BadZipFile
+
+    return (*more, BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, UnicodeError, ValueError, OverflowError)
+
+
 def _two(record: Record) -> Sequence[object]:
     found = record.take_list("data_offsets", max_items=2)
     if len(found) != 2:  # noqa: PLR2004 - start and end
@@ -142,15 +147,17 @@ def _size(item: object, where: str) -> int:
 
 
 def _npz(reader: Reader, where: str, stack: contextlib.ExitStack) -> list[_Array]:
+    from zipfile import ZipFile
+
     try:
-        archive = stack.enter_context(zipfile.ZipFile(cast("BinaryIO", View(reader))))
+        archive = stack.enter_context(ZipFile(cast("BinaryIO", View(reader))))
         members = archive.infolist()
         if len({member.filename for member in members}) != len(members):
             raise FormatError(where, "not a NumPy archive: two members have one name")
         if len(members) > _MAX_ARRAYS or any(not member.filename.endswith(".npy") for member in members):
             raise Uncut
         return [_npy(member.filename, stack.enter_context(archive.open(member)), where) for member in members]
-    except (*_BROKEN, OSError) as error:
+    except _broken(OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise FormatError(where, f"not a whole NumPy archive: {error}") from None

@@ -2,12 +2,14 @@
 """Samples of tar archives as WebDataset has them: members that follow one another and differ in their endings alone."""
 
 import struct
-import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lifeseal._io import BLOCK, MAX_RECORD, Batch, Stream
 from lifeseal.errors import FormatError, LimitError
+
+if TYPE_CHECKING:
+    import tarfile
 
 _PART = struct.Struct("<IQ")
 _HEADERS = 2 << 20  # bytes of headers before one member
@@ -68,6 +70,8 @@ def sample_parts(record: bytes) -> dict[str, bytes]:
 
 
 def _samples(stream: "_Watched", where: str) -> Iterator[bytes]:
+    import tarfile
+
     key, parts, held, count, end = "", list[bytes](), 0, 0, 0
     try:
         with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r|", errorlevel=2) as archive:
@@ -96,7 +100,7 @@ def _samples(stream: "_Watched", where: str) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> bytes:
+def _content(archive: "tarfile.TarFile", member: "tarfile.TarInfo", where: str) -> bytes:
     opened = archive.extractfile(member)
     data = b"" if opened is None else opened.read()
     if len(data) != member.size:

@@ -29,7 +29,6 @@ from lifeseal.provenance._recording import (
     worth_spreading,
 )
 from lifeseal.provenance._remote import RemoteSource
-from lifeseal.provenance._spread import spread, worker_ended
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -169,6 +168,8 @@ class Recording:
         self, executor: "Executor", source: DiskSource | RemoteSource, prefix: str, names: Sequence[str], forms: Mapping[str, str]
     ) -> Iterator[Sequence[RecordedFile]]:
         """Let workers hash: some large files in pieces, if there are not enough of them for all; the others in batches."""
+        from lifeseal.provenance._spread import spread, worker_ended
+
         sizes = {name: self._sizes[prefix + name] for name in names}
         large = [name for name, form in forms.items() if worth_spreading(form, sizes[name])]
         if isinstance(source, RemoteSource) or self._how is None or len(large) > _FEW:
