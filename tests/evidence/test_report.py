@@ -22,7 +22,7 @@ HOSTILE = [
 ]
 ALLOWED = {
     *("html", "head", "meta", "title", "style", "body", "main", "header", "h1", "h2", "h3", "dl", "dt", "dd", "div", "b", "span", "section", "p"),
-    *("ul", "li", "table", "thead", "tbody", "tr", "th", "td", "code", "small", "br", "i", "footer"),
+    *("ul", "li", "table", "thead", "tbody", "tr", "th", "td", "code", "small", "br", "wbr", "i", "footer"),
 }
 
 
@@ -72,6 +72,44 @@ def test_a_hostile_name_is_text_wherever_it_stands(page, text):
     assert not {name for name in found.attributes if name.startswith("on")} | ({"href", "src"} & found.attributes)
     assert all(c.isprintable() or c == "\n" for data in found.text for c in data)
     assert "\u202e" not in "".join(found.text)
+
+
+class Places(HTMLParser):
+    """Classes of the element that holds each text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.found = [("", "")], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in {"meta", "br", "wbr"}:
+            self.open.append((tag, dict(attrs).get("class", "")))
+
+    def handle_endtag(self, tag):
+        self.open.pop()
+
+    def handle_data(self, data):
+        self.found.append((data, *self.open[-1]))
+
+
+def test_no_long_word_of_a_log_runs_off_the_page(page):
+    word = "w" * 150
+    places = Places(
+        page(
+            event(subject=word, primitive=word, provisions=(word,)),
+            event(outcome="pass", error="", primitive="lifeseal.evidence.track", tracked=word, subject="a"),
+            event(outcome="pass", error="", primitive="p", review="r", covers=(f"{word}=b",), reviewer=word, risks=(word,)),
+        )
+    ).found
+    held = [(tag, kind) for text, tag, kind in places if word in text]
+    assert len(held) == 10  # refused: by, about; provision; artefact: digest, call; what changed; review: by, of, stale, risks
+    assert all(tag == "code" or kind == "any" for tag, kind in held)
+    assert any(text == "stale" for text, *_ in places)
+
+
+def test_a_functions_name_breaks_behind_its_dots(page):
+    assert "signing.<wbr>SignedModel.<wbr>verify<" in page(event(primitive="lifeseal.signing.SignedModel.verify"))
 
 
 def test_the_page_stands_alone(page):

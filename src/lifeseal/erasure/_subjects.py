@@ -39,7 +39,7 @@ class Subjects:
     def __facts__(self) -> dict[str, Fact]:
         return self._session.facts()
 
-    @implements("5.4", evidences=["13.1"], limits="A slot is a key to be; it protects what is sealed under it and nothing else.")
+    @implements(evidences=["5.4", "13.1"], limits="A slot is a key to be; it protects what is sealed under it and nothing else.")
     def create_many(self, subjects: Iterable[str]) -> int:
         """Give slots to people, all in one epoch; those who have one keep it.
 

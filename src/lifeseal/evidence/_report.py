@@ -69,6 +69,16 @@ def _code(value: object) -> str:
     return f"<code>{_text(value)}</code>"
 
 
+def _any(value: object) -> str:
+    """Write text of the log that may be one long word: it breaks anywhere, and its column keeps some room beside others that are long."""
+    return f'<span class="any">{_text(value)}</span>'
+
+
+def _function(primitive: str) -> str:
+    """Write a function's name so that it breaks behind its dots first."""
+    return f'<code class="any">{_text(primitive.removeprefix("lifeseal.")).replace(".", ".<wbr>")}</code>'
+
+
 def _time(time: str) -> str:
     return f'<span class="time">{_text(time[:19].replace("T", " "))}</span>'
 
@@ -116,9 +126,7 @@ def _refusals(summary: Summary) -> str:
         return '<p class="calm">Nothing was refused.</p>'
     latest = summary.refusals[-_SHOWN:]
     more = f"<p>The latest {len(latest)} of {summary.refused:,}.</p>" if len(latest) < summary.refused else ""
-    rows = [
-        (_time(one.time), _text(_words(one.error)), _code(_short(one.primitive)), _code(one.about or "—"), str(one.line)) for one in reversed(latest)
-    ]
+    rows = [(_time(one.time), _text(_words(one.error)), _function(one.primitive), _code(one.about or "—"), str(one.line)) for one in reversed(latest)]
     return more + _table(("Time (UTC)", "Why", "By", "About", "Line"), rows)
 
 
@@ -126,10 +134,6 @@ def _words(error: str) -> str:
     """Write an error's class as words: DigestMismatchError becomes ``digest mismatch``."""
     plain = error.removesuffix("Error")
     return "".join(f" {c.lower()}" if c.isupper() else c for c in plain).strip() or error
-
-
-def _short(primitive: str) -> str:
-    return primitive.removeprefix("lifeseal.")
 
 
 def _map(tallies: dict[str, Tally]) -> str:
@@ -166,7 +170,7 @@ def _provision(tally: Tally) -> tuple[str, ...]:
     known = provisions().get(tally.provision)
     asks = "<i>not known to this version</i>" if known is None else f"{_text(known.paraphrase)} <small>{_text(known.force)}</small>"
     label = (
-        _text(tally.provision) if known is None else f"<b>{_text(known.number)}</b><br><small>{_text(find(known.id).en_id.partition(':')[2])}</small>"
+        _any(tally.provision) if known is None else f"<b>{_text(known.number)}</b><br><small>{_text(find(known.id).en_id.partition(':')[2])}</small>"
     )
     counts = ((tally.passed, "held"), (tally.failed, "refused"), (tally.unfinished, "no verdict"), (tally.evidence, "evidence"))
     calls = "<br>".join(f"{count:,} {word}" for count, word in counts if count)
@@ -180,7 +184,7 @@ def _artefacts(summary: Summary) -> str:
         (
             _code(one.digest),
             "<br>".join(
-                f"{_text(name)} {_text({'pass': '✓', 'fail': '✗', 'unfinished': '…'}[how])} {count:,}"
+                f"{_function(name)} {_text({'pass': '✓', 'fail': '✗', 'unfinished': '…'}[how])} {count:,}"
                 for (name, how), count in sorted(one.calls.items())
             ),
             _time(one.last),
@@ -195,7 +199,7 @@ def _changes(summary: Summary) -> str:
     content = ""
     if summary.changes:
         rows = [
-            (_time(one.time), _text(one.name), _code(one.before[7:19] or "first"), _code(one.after[7:19]), str(one.line))
+            (_time(one.time), _any(one.name), _code(one.before[7:19] or "first"), _code(one.after[7:19]), str(one.line))
             for one in reversed(summary.changes)
         ]
         content += _table(("Time (UTC)", "What", "Before", "After", "Line"), rows)
@@ -203,12 +207,12 @@ def _changes(summary: Summary) -> str:
         rows = [
             (
                 _code(one.document[7:19]),
-                _text(one.reviewer),
-                _text(", ".join(one.covers)),
-                f'<span class="verdict fail">stale: {_text(", ".join(one.stale))}</span>'
+                _any(one.reviewer),
+                _any(", ".join(one.covers)),
+                f'<span class="verdict fail">stale</span><br>{_any(", ".join(one.stale))}'
                 if one.stale
                 else '<span class="verdict pass">current</span>',
-                _text("; ".join(one.risks) or "none"),
+                _any("; ".join(one.risks) or "none"),
             )
             for one in summary.reviews
         ]

@@ -2,7 +2,7 @@
 """How the report looks, on a screen and on paper."""
 
 STYLE = """
-:root{--ink:#1b2330;--soft:#5a6472;--line:#dfe3e8;--paper:#fff;--tint:#f5f7f9;--pass:#1b7f4d;--fail:#b3261e;--half:#8a6d00;--none:#c3cad2}
+:root{--ink:#1b2330;--soft:#5a6472;--line:#dfe3e8;--paper:#fff;--pass:#1b7f4d;--fail:#b3261e;--half:#8a6d00;--none:#c3cad2}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
 main{max-width:1080px;margin:0 auto;padding:2.5rem 1.5rem 1rem}
@@ -20,6 +20,7 @@ dt{color:var(--soft)}dd{margin:0}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;vertical-align:top;padding:.45rem .8rem .45rem 0;border-bottom:1px solid var(--line)}
 thead th{color:var(--soft);font-weight:600;white-space:nowrap}
+.any{display:inline-block;min-width:7em;overflow-wrap:anywhere}#refusals .any{min-width:13em}
 small{color:var(--soft)}
 .time{white-space:nowrap}
 .calm{color:var(--soft)}
@@ -37,7 +38,7 @@ small{color:var(--soft)}
 .dot.fail{background:var(--fail);border-color:var(--fail);color:#fff}
 .dot.inconclusive{background:#fff6d6;border-color:var(--half);color:#5e4a00}
 .dot.none{background:var(--paper);border-color:var(--none);color:var(--soft)}
-.dot.people{background:var(--tint);border:1.5px dashed var(--none);color:var(--soft)}
+.dot.people{background:var(--line);border-color:var(--line);color:#4a5361}
 .days th{font-weight:400;white-space:nowrap;width:1%}.days td:last-child{width:1%;text-align:right;padding-right:0}
 .bar span{display:inline-block;height:.8em}
 .bar .pass{background:var(--pass)}.bar .fail{background:var(--fail)}.bar .inconclusive{background:var(--half)}
