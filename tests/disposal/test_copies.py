@@ -117,8 +117,63 @@ def test_other_names_of_one_file_and_processes_that_hold_it(wanted, place, model
     os.link(place / "a.json", place / "deep/b.json")
     pathlib.Path(place / "deep/c.json").symlink_to("../a.json")
     with (place / "a.json").open():
-        (copy,) = find_copies(wanted, [place]).copies
+        copy, link = find_copies(wanted, [place]).copies
     assert (copy.path, copy.links, os.getpid() in copy.open_in) == (place / "a.json", (place / "deep/b.json",), True)
+    assert copy.told == f"file: tokenizer.json; also {place}/deep/b.json; open in process {os.getpid()}"
+    assert (link.path, link.kind, link.holds, link.size) == (place / "deep/c.json", "name", ("tokenizer.json",), 0)
+
+
+def test_a_link_to_something_else_is_no_copy(wanted, place, model):
+    pathlib.Path(place / "l.json").symlink_to("config.json")
+    pathlib.Path(place / "nowhere").symlink_to("gone")
+    assert found(wanted, place) == {}
+
+
+def test_a_place_that_is_a_link_is_searched_and_one_that_is_no_folder_is_told(wanted, place, model, tmp_path):
+    shutil.copy(model / "config.json", place / "c")
+    (tmp_path / "folder").symlink_to(place)
+    (tmp_path / "file").symlink_to(place / "c")
+    (by_folder,) = find_copies(wanted, [tmp_path / "folder"]).copies
+    (by_file,) = find_copies(wanted, [tmp_path / "file"]).copies
+    assert (by_folder.path, by_file.path) == (tmp_path / "folder/c", place / "c")
+    os.mkfifo(tmp_path / "pipe")
+    assert find_copies(wanted, [tmp_path / "pipe"]).unread == (f"{tmp_path}/pipe: neither a folder nor a regular file",)
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_whole_files_are_found_in_an_archive_of_zip(how, wanted, place, model):
+    with zipfile.ZipFile(place / "backup.zip", "w", how) as archive:
+        archive.write(model / "config.json", "c.json")
+        archive.write(model / "model.safetensors", "model/m")
+    names = {name for _, holds in found(wanted, place).values() for name in holds}
+    assert {"config.json", "model.safetensors"} <= names
+    assert set(found(wanted, place)) == {"backup.zip"}
+
+
+def test_a_part_of_a_model_is_found_in_an_archive_of_zip_that_is_not_compressed(wanted, place):
+    save_file({"x": TENSORS["layer.0"], "y": np.ones(7)}, place / "part")
+    with zipfile.ZipFile(place / "backup.zip", "w") as archive:
+        archive.write(place / "part", "part")
+    (place / "part").unlink()
+    assert found(wanted, place) == {"backup.zip": ("tensors", all_names("layer.0"))}
+
+
+def test_a_file_that_was_unlinked_and_is_still_mapped_is_found(wanted, place, model):
+    import mmap
+
+    shutil.copy(model / "model.safetensors", place / "mapped")
+    with (place / "mapped").open("rb") as file:
+        area = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with area:
+        (copy,) = find_copies(wanted, [place]).copies
+        assert (copy.kind, copy.open_in) == ("file", (os.getpid(),))
+        (place / "mapped").unlink()
+        search = find_copies(wanted, [place])
+        if os.geteuid() == 0:
+            assert [(copy.kind, copy.holds) for copy in search.copies] == [("unlinked", ("model.safetensors",))]
+        else:
+            assert "mapped in process" in search.unread[0]
+    assert find_copies(wanted, [place]).copies == ()
 
 
 def test_a_cache_of_the_hub_with_its_interrupted_downloads_and_locks(wanted, tmp_path, model):
@@ -135,8 +190,26 @@ def test_a_cache_of_the_hub_with_its_interrupted_downloads_and_locks(wanted, tmp
     locks.mkdir(parents=True)
     (locks / f"{digests['config.json']}.lock").touch()
     (locks / f"{'0' * 64}.lock").touch()
-    kinds = [(copy.kind, copy.holds) for copy in find_copies(wanted, [tmp_path / "hub"]).copies]
-    assert sorted(kinds) == [("file", ("config.json",)), ("partial", ("config.json",)), ("partial", ("model.safetensors",))]
+    local = tmp_path / "hub/mine/.cache/huggingface/download"
+    local.mkdir(parents=True)
+    (local / f"{'Ab-_' * 6}abc=.{digests['model.safetensors']}.0a1b2c3d.incomplete").write_bytes(b"half")
+    (local / "config.json.metadata").write_text(f"commit\n{digests['config.json']}\n1.0\n")
+    (local / "other.metadata").write_text(f"commit\n{'0' * 64}\n1.0\n")
+    (hub / "trees").mkdir()
+    (hub / "trees/c.json").write_text(json.dumps([{"path": "m", "lfs_sha256": digests["model.safetensors"]}]))
+    (tmp_path / "hub/blobs/ab").mkdir(parents=True)
+    (tmp_path / f"hub/blobs/ab/{'ab' * 32}.refs").write_text(f"models--o--n/blobs/{digests['model.safetensors']}\n")
+    copies = find_copies(wanted, [tmp_path / "hub"]).copies
+    assert sorted((copy.kind, copy.path.suffix, copy.holds) for copy in copies) == [
+        ("file", "", ("config.json",)),
+        ("name", ".json", ("config.json",)),
+        ("name", ".json", ("model.safetensors",)),
+        ("name", ".metadata", ("config.json",)),
+        ("name", ".refs", ("model.safetensors",)),
+        ("partial", ".incomplete", ("model.safetensors",)),
+        ("partial", ".incomplete", ("model.safetensors",)),
+        ("partial", ".lock", ("config.json",)),
+    ]
 
 
 def test_a_place_without_rights_makes_the_search_incomplete(wanted, place, model, monkeypatch):
@@ -271,9 +344,27 @@ def test_the_store_of_xet_chunks_is_named_as_not_judged(wanted, place):
     search = find_copies(wanted, [place])
     assert (search.complete, len(search.unread)) == (False, 1)
     assert "chunk-cache: chunks of the Hub's Xet store" in search.unread[0]
-    (place / "chunk-cache").mkdir()
-    (place / "chunk-cache/x").write_bytes(b"x")
-    assert len(find_copies(wanted, [place]).unread) == 1
+    assert search.copies == ()
+    data = TENSORS["layer.1"].tobytes()
+    (store / "other").write_bytes(b"head" + data[len(data) // 4 : -8])
+    (copy,) = find_copies(wanted, [place]).copies
+    assert (copy.path, copy.kind, copy.holds) == (store / "other", "partial", all_names("layer.1"))
+
+
+@pytest.mark.parametrize("name", ["xet/cas/chunk-cache", "elsewhere/shard_cache", "xet/cas/staging"])
+def test_no_place_in_a_store_of_xet_chunks_is_judged(name, wanted, place):
+    store = place / name / "ab"
+    store.mkdir(parents=True)
+    (store / "chunk").write_bytes(b"x")
+    for start in (place, store, store / "chunk"):
+        assert [text.partition(":")[0] for text in find_copies(wanted, [start]).unread] == [str(place / name)]
+
+
+def test_a_folder_called_staging_is_searched_as_any_other(wanted, place, model):
+    (place / "staging").mkdir()
+    shutil.copy(model / "config.json", place / "staging/c")
+    assert found(wanted, place) == {"c": ("file", ("config.json",))}
+    assert find_copies(wanted, [place]).complete
 
 
 def test_a_file_replaced_by_a_link_meanwhile_is_not_read_through(wanted, place, model, monkeypatch):

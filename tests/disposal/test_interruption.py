@@ -88,7 +88,7 @@ def _changing_calls_only(monkeypatch, tmp_path_factory):
     warm = tmp_path_factory.mktemp("warm")  # what is imported on the way is imported now, or its opens would be counted
     _prepare(warm)
     _run(warm)
-    monkeypatch.setattr("lifeseal.disposal._copies.open_files", lambda places: [])  # which processes there are differs from run to run
+    monkeypatch.setattr("lifeseal.disposal._copies.open_files", lambda places, unread: [])  # which processes there are differs from run to run
     every = harness.calls
     monkeypatch.setattr(harness, "calls", lambda operation, base: [call for call in every(operation, base) if call.changes])
 

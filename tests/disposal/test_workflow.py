@@ -108,6 +108,51 @@ def test_copies_that_stay_make_it_partial_and_a_later_look_completes_it(vault, h
     assert disposal.resume(home / "journal", vault=vault, signer=people["signer"]).disposal == again.disposal
 
 
+def test_links_go_with_the_file_they_lead_to_and_stay_with_one_that_stays(vault, home, people):
+    (home / "home/link").symlink_to("notes.txt")
+    (home / "home/twice").symlink_to("link")
+    (home / "home/merged").symlink_to("merged.safetensors")
+    plan = whole(vault, home, remove="files")
+    assert [target.path.name for target in plan.targets] == ["again", "old-download", "link", "notes.txt", "twice"]
+    end = disposal.dispose(plan, **people).disposal
+    assert [text.split("/")[-1].split(" ")[0] for text in end.second_search.copies.first] == ["merged", "merged.safetensors"]
+    assert files(home / "home") == ["letter.txt", "merged", "merged.safetensors"]
+
+
+def test_a_place_that_went_away_is_never_completed(vault, home, people):
+    plan = whole(vault, home)
+    (home / "home").rename(home / "elsewhere")
+    end = disposal.dispose(plan, journal=home / "j", **people).disposal
+    assert (end.status, end.second_search.unread.first) == ("partial", (f"{home}/home: it was searched before, and is not there any more",))
+    (home / "elsewhere").rename(home / "home")
+    assert disposal.resume(home / "j", vault=vault, signer=people["signer"]).disposal.status == "completed"
+
+
+def test_a_place_behind_a_closed_folder_is_never_completed(vault, home, people, monkeypatch):
+    plan = whole(vault, home)
+    real = os.stat
+
+    def closed(path, *args, **options):
+        if str(path) == str(home / "home") and options.get("follow_symlinks", True):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", closed)
+    end = disposal.dispose(plan, **people).disposal
+    assert (end.status, end.second_search.unread.first) == ("partial", (f"{home}/home: Permission denied",))
+
+
+def test_what_could_not_be_searched_before_and_can_be_now_is_completed(vault, home, people):
+    store = home / "home/xet/cas/chunk-cache/ab"
+    store.mkdir(parents=True)
+    (store / "x").write_bytes(b"x")
+    end = disposal.dispose(whole(vault, home), journal=home / "j", **people).disposal
+    assert (end.status, len(end.reasons)) == ("partial", 1)
+    shutil.rmtree(home / "home/xet")
+    end = disposal.resume(home / "j", vault=vault, signer=people["signer"]).disposal
+    assert (end.status, end.reasons, len(end.search.unread.first)) == ("completed", (), 1)
+
+
 def test_a_kept_copy_makes_it_partial(vault, home, people):
     plan = whole(vault, home, keep=[home / "home/merged.safetensors"])
     found = disposal.dispose(plan, **people).disposal

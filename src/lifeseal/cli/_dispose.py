@@ -19,7 +19,7 @@ from lifeseal.cli._verify import load_policy
 
 if TYPE_CHECKING:
     from lifeseal.attestation import KeySigner
-    from lifeseal.disposal import Begun, Certificate, Plan, Remove, Trigger
+    from lifeseal.disposal import Begun, Certificate, Copy, Plan, Remove, Trigger
     from lifeseal.erasure import RootHolder, Vault
 
 _SHOWN = 50
@@ -307,11 +307,22 @@ def _planned(plan: "Plan") -> dict[str, object]:
         "order": plan.digest,
         "assets": assets,
         "unlink": [str(target.path) for target in plan.targets],
-        "copies": [] if search is None else [{"path": str(c.path), "kind": c.kind, "holds": list(c.holds)} for c in search.copies],
+        "copies": [] if search is None else [_copy(copy) for copy in search.copies],
         "unread": [] if search is None else list(search.unread),
         "derivatives": [{"name": one.name, "kind": one.kind, "digest": one.digest} for one in plan.derivatives],
         "manifests": [{"name": one.name, "digest": one.digest} for one in plan.manifests],
         "limitations": list(plan.limitations),
+    }
+
+
+def _copy(found: "Copy") -> dict[str, object]:
+    return {
+        "path": str(found.path),
+        "kind": found.kind,
+        "holds": list(found.holds),
+        "links": [str(path) for path in found.links],
+        "open_in": list(found.open_in),
+        "shares_blocks": found.shares_blocks,
     }
 
 
@@ -330,7 +341,9 @@ def _plan_lines(plan: "Plan") -> tuple[str, ...]:
         lines += [
             f"Searched {counted(plan.search.files, 'file')}; would leave {counted(len(stay), 'copy').replace('copys', 'copies')} where they are:"
         ]
-        lines += [f"  {copy.path} ({copy.kind}: {', '.join(copy.holds[:3])})" for copy in stay[:_SHOWN]] + _beyond(len(stay))
+        lines += [f"  {copy.path} ({copy.told})" for copy in stay[:_SHOWN]] + _beyond(len(stay))
+        held = [copy for copy in plan.search.copies if copy.path in unlinked and (copy.open_in or copy.shares_blocks)]
+        lines += [f"Stays on the disk although it is unlinked: {copy.path} ({copy.told})" for copy in held[:_SHOWN]] + _beyond(len(held))
         lines += [f"Could not search: {text}" for text in plan.search.unread[:_SHOWN]] + _beyond(len(plan.search.unread))
     lines += [f"Would not erase: {one.kind} {one.name}, made from it" for one in plan.derivatives[:_SHOWN]]
     return (*lines, "It would not reach:", *(f"  - {limit}" for limit in plan.limitations), f"Order {plan.digest}")

@@ -166,7 +166,7 @@ class Begun:
 
 def searched(search: Search, places: tuple[Path, ...]) -> Searched:
     """Sum up a search for a certificate."""
-    copies = [f"{shown(copy.path)} ({copy.kind}: {', '.join(copy.holds)[:200]})" for copy in search.copies]
+    copies = [f"{shown(copy.path)} ({copy.told})" for copy in search.copies]
     return Searched(
         places=tuple(map(shown, places)), files=search.files, read=search.read, copies=listing(copies), unread=listing(map(shown, search.unread))
     )

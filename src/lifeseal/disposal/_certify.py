@@ -114,7 +114,7 @@ def _partial(begun: Begun, seen: Seen, removed: Removals) -> list[str]:
     found = [f"can still be read, or does not answer as destroyed: {name}"[:4000] for name in seen.readable[:_SHOWN]]
     found += [f"opened: {trial.what} ({trial.detail})"[:4000] for trial in seen.trials if trial.answer == "opened"]
     found += _listed("a plaintext file was left", removed.left)
-    if begun.search is not None:
+    if begun.search is not None and seen.second is None:
         found += _listed("could not be searched before", begun.search.unread)
     if begun.trigger != "transfer" and seen.erased is not None:
         found += [f"a key was handed over, and lives on: {who}" for who in seen.erased.handed_over[:_SHOWN]]

@@ -32,11 +32,12 @@ class Held:
     unlinked: bool
 
 
-def open_files(places: Sequence[str]) -> list[Held]:
-    """List open regular files.
+def open_files(places: Sequence[str], unread: list[str]) -> list[Held]:
+    """List regular files that are open, or mapped into memory.
 
     Args:
         places: Absolute folders and files.
+        unread: Takes what has no name any more and may not be read.
 
     Returns:
         Each file of each process that lies, or lay, in one of them.
@@ -49,21 +50,36 @@ def open_files(places: Sequence[str]) -> list[Held]:
             entry = f"{folder}/{number}"
             with contextlib.suppress(OSError):
                 target = os.readlink(entry)  # noqa: PTH115 - a string, for speed
-                if not f"{target}/".startswith(inside):
-                    continue
-                status = os.stat(entry)  # noqa: PTH116 - the same
-                if stat.S_ISREG(status.st_mode):
-                    found.append(
-                        Held(
-                            process=int(process),
-                            entry=entry,
-                            name=target.removesuffix(_UNLINKED),
-                            key=(status.st_dev, status.st_ino),
-                            size=status.st_size,
-                            unlinked=status.st_nlink == 0,
-                        )
-                    )
+                if f"{target}/".startswith(inside):
+                    found += _held(process, entry, target)
+        for area, target in _mapped(process):
+            if f"{target}/".startswith(inside):
+                try:
+                    found += _held(process, f"/proc/{process}/map_files/{area}" if target.endswith(_UNLINKED) else target, target)
+                except FileNotFoundError:
+                    continue  # it was unmapped meanwhile
+                except OSError as error:
+                    unread.append(f"{target.removesuffix(_UNLINKED)}: unlinked, and mapped in process {process}: {error.strerror}")
     return found
+
+
+def _held(process: str, entry: str, target: str) -> list[Held]:
+    status = os.stat(entry)  # noqa: PTH116 - a string, for speed
+    if not stat.S_ISREG(status.st_mode):
+        return []
+    name, key = target.removesuffix(_UNLINKED), (status.st_dev, status.st_ino)
+    return [Held(process=int(process), entry=entry, name=name, key=key, size=status.st_size, unlinked=status.st_nlink == 0)]
+
+
+def _mapped(process: str) -> list[tuple[str, str]]:
+    """Name the files that are mapped in a process, each once, and an area of memory where they are."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError), open(f"/proc/{process}/maps", errors="surrogateescape") as lines:  # noqa: PTH123 - the same
+        for line in lines:
+            area, _, _, _, inode, *name = line.rstrip("\n").split(maxsplit=5)
+            if name and inode != "0":
+                found.setdefault(name[0].replace("\\012", "\n"), area)
+    return [("-".join(f"{int(edge, 16):x}" for edge in area.split("-")), name) for name, area in found.items()]
 
 
 def _numbers(folder: str) -> list[str]:

@@ -29,8 +29,8 @@ Remove: TypeAlias = Literal["none", "files", "all"]
 _MAX_ASSETS = 20_000
 _REMOVED: dict[str, frozenset[str]] = {
     "none": frozenset(),
-    "files": frozenset({"file", "partial"}),
-    "all": frozenset({"file", "partial", "tensors"}),
+    "files": frozenset({"file", "partial", "name"}),
+    "all": frozenset({"file", "partial", "name", "tensors"}),
 }
 
 
@@ -155,6 +155,9 @@ def plan(
             for target in _targets(copy, remove):
                 if target.path not in keeps:
                     targets.setdefault(target.path, target)
+        gone = {target.identity[:2] for target in targets.values()}
+        for link in [path for path in targets if path.is_symlink() and not _leads_to(path, gone)]:
+            del targets[link]
     graph = tuple(statements)
     manifests = _still_known(known, graph)
     derivatives = _made_from([f"sha256:{asset.sha256.hex()}" for asset in assets if asset.kind != "subject"] + [m.digest for m in manifests], graph)
@@ -287,6 +290,15 @@ def _targets(copy: Copy, remove: str) -> list[Target]:
     if copy.kind not in _REMOVED[remove]:
         return []
     return [Target(path=path, identity=copy.identity) for path in (copy.path, *copy.links)]
+
+
+def _leads_to(link: Path, gone: set[tuple[int, int]]) -> bool:
+    """Tell whether a link leads to a file that is to be unlinked; if not, it stays as the file does."""
+    try:
+        status = link.stat()
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) in gone
 
 
 def _made_from(needles: Iterable[str], statements: "Sequence[Manifest | Statement]") -> tuple[Derivative, ...]:

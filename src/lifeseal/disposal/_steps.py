@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of a disposal, in their order; each looks into the journal for what is done already."""
 
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -94,11 +94,13 @@ def _unlink(run: Run) -> dict[int, tuple[str, str]]:
     fates: dict[int, tuple[str, str]] = {}
     for line in run.journal.of("file"):
         fates[line.take_int("number")] = line.take_str("fate"), line.take_str("why")
-    left = [number for number in range(len(run.begun.unlink)) if number not in fates or fates[number][0] == "left"]
-    for number in left:
+    left = [number for number in range(len(run.begun.unlink)) if number not in fates or fates[number][0] != "unlinked"]
+    before = dict(fates)
+    for number in left:  # also what was not there: its disk may have come back
         fates[number] = unlink(run.begun.unlink[number].target)
-        run.journal.add("file", durable=False, number=number, fate=fates[number][0], why=fates[number][1])
-    if left or not run.journal.of("files"):
+        if fates[number] != before.get(number):
+            run.journal.add("file", durable=False, number=number, fate=fates[number][0], why=fates[number][1])
+    if fates != before or not run.journal.of("files"):
         remove_empty(tuple(folder.place for folder in run.begun.folders))
         run.journal.add("files")
     return fates
@@ -246,8 +248,19 @@ def _search_again(run: Run) -> tuple[Searched | None, bool]:
     if run.wanted is None:
         return None, True
     places = tuple(name.place for name in run.begun.places)
-    search = find_copies(run.wanted, [place for place in places if os.path.lexists(place)], progress=run.progress)
-    found = searched(search, places)
+    expected = {name.place for name in run.begun.folders} | {one.name.place for one in run.begun.unlink}
+    here, gone = list[Path](), list[str]()
+    for place in places:
+        try:
+            place.stat()
+        except FileNotFoundError:
+            gone += [] if place in expected else [f"{place}: it was searched before, and is not there any more"]
+        except OSError:
+            here.append(place)  # the search says why
+        else:
+            here.append(place)
+    search = find_copies(run.wanted, here, progress=run.progress)
+    found = searched(attrs.evolve(search, unread=(*search.unread, *gone)), places)
     run.journal.add("searched", search=to_json(found))
     return found, False
 
