@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records of people: sealed, opened and erased, in one process on one core. Run by the case ``people``."""
 
+import functools
 import json
 import os
 import random
 import sys
 from pathlib import Path
 
+import attrs
+import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pyarrow import parquet
 
 from benchmarks._vault import Way, take_turns
 from lifeseal.erasure import FileRoot, Vault
@@ -42,9 +46,6 @@ def _some(vault: Vault, folder: Path, people: int, records: list[tuple[str, byte
     sealed = list(vault.subjects.seal_many(records))
     keys = {person: AESGCM.generate_key(256) for person, _ in records}
     bare = [(person, AESGCM(keys[person]).encrypt(bytes(12), record, b"")) for person, record in records]
-    plain, out = folder / f"{people}.jsonl", folder / f"{people}.sealed.jsonl"
-    plain.write_bytes(b"".join(record + b"\n" for _, record in records))
-    vault.subjects.seal_file(plain, out, id_field="who")
 
     def seal() -> None:
         for _ in vault.subjects.seal_many(records):
@@ -64,16 +65,34 @@ def _some(vault: Vault, folder: Path, people: int, records: list[tuple[str, byte
             AESGCM(keys[person]).decrypt(bytes(12), record, b"")
 
     among, floor = f"{_RECORDS} records of {people} people", "AES-256-GCM with the person's key at hand"
-    return [
+    ways = [
         Way(case=f"{among}: seal", name="lifeseal seal_many", run=seal),
         Way(case=f"{among}: seal", name=floor, run=encrypt),
         Way(case=f"{among}: unseal", name="lifeseal unseal_many", run=unseal),
         Way(case=f"{among}: unseal", name=floor, run=decrypt),
-        Way(case=f"{among}: seal a JSONL file", name="lifeseal seal_file", run=lambda: vault.subjects.seal_file(plain, out, id_field="who")),
-        Way(case=f"{among}: seal a JSONL file", name=floor, run=encrypt),
-        Way(case=f"{among}: unseal a JSONL file", name="lifeseal unseal_file", run=lambda: vault.subjects.unseal_file(out, folder / "o.jsonl")),
-        Way(case=f"{among}: unseal a JSONL file", name=floor, run=decrypt),
     ]
+    for way in _file_ways(vault, folder / str(people), [record for _, record in records]):
+        is_seal = way.case.startswith("seal")
+        ways += [attrs.evolve(way, case=f"{among}: {way.case}"), Way(case=f"{among}: {way.case}", name=floor, run=encrypt if is_seal else decrypt)]
+    return ways
+
+
+def _file_ways(vault: Vault, base: Path, records: list[bytes]) -> list[Way]:
+    ways = []
+    for form in ("JSONL", "Parquet"):
+        source, target, opened = (base.with_name(f"{base.name}{part}.{form.lower()}") for part in ("", ".sealed", ".opened"))
+        if form == "JSONL":
+            source.write_bytes(b"".join(record + b"\n" for record in records))
+        else:
+            parquet.write_table(pa.Table.from_pylist([json.loads(record) for record in records]), source)
+        vault.subjects.seal_file(source, target, id_field="who")
+        to_seal = functools.partial(vault.subjects.seal_file, source, target, id_field="who", overwrite=True)
+        to_unseal = functools.partial(vault.subjects.unseal_file, target, opened, overwrite=True)
+        ways += [
+            Way(case=f"seal a {form} file", name="lifeseal seal_file", run=to_seal),
+            Way(case=f"unseal a {form} file", name="lifeseal unseal_file", run=to_unseal),
+        ]
+    return ways
 
 
 def _erasing_ways(folder: Path) -> list[Way]:

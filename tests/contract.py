@@ -49,6 +49,9 @@ erasure.Vault.unseal(self, name, out)
 erasure.Vault.erase(self, names) -> Erasure
 erasure.Holds.place(self, names, *, reason)
 erasure.Holds.lift(self, names)
+erasure.Holds.place_people(self, subjects, *, reason)
+erasure.Holds.lift_people(self, subjects)
+erasure.Holds.people(self, subjects) -> tuple
 erasure.Trials.sample(self, slots) -> Sample
 erasure.Trials.run(self, slots, sample=None) -> tuple
 erasure.Trials.settle(self) -> tuple
@@ -62,8 +65,8 @@ erasure.Subjects.seal_many(self, records) -> Iterator
 erasure.Subjects.unseal(self, sealed) -> bytes
 erasure.Subjects.unseal_many(self, sealed, *, erased="skip") -> Iterator
 erasure.Subjects.unseal_batches(self, batches, *, erased="skip") -> Iterator
-erasure.Subjects.seal_file(self, source, out, *, id_field, clear=()) -> SealedFile
-erasure.Subjects.unseal_file(self, source, out, *, erased="skip", id_field=None) -> UnsealedFile
+erasure.Subjects.seal_file(self, source, out, *, id_field, clear=(), overwrite=False) -> SealedFile
+erasure.Subjects.unseal_file(self, source, out, *, erased="skip", id_field=None, overwrite=False) -> UnsealedFile
 erasure.Subjects.erase(self, subjects) -> Erasure
 erasure.Subjects.slots(self, subjects) -> tuple
 erasure.Subjects.find_records(self, subjects, files) -> tuple

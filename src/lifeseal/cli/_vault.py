@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lifeseal.cli._hand_over import hand_over, receive
+from lifeseal.cli._holds import hold, release
 from lifeseal.cli._options import PATH, common, examples
 from lifeseal.cli._output import Output, counted
 from lifeseal.cli._rehome import holder_documents, rehome
@@ -14,7 +15,7 @@ from lifeseal.cli._roots import root_options
 from lifeseal.cli._subjects import subjects
 
 if TYPE_CHECKING:
-    from lifeseal.erasure import RootHolder
+    from lifeseal.erasure import RootHolder, VaultInfo
 
 
 @click.group()
@@ -22,7 +23,7 @@ def vault() -> None:
     """Keep models and data encrypted under a key that can be destroyed."""
 
 
-for command in (hand_over, receive, rehome, subjects):
+for command in (hand_over, hold, receive, rehome, release, subjects):
     vault.add_command(command)
 
 
@@ -152,6 +153,8 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         "erased": found.erased,
         "subjects": found.subjects,
         "forgotten": found.forgotten,
+        "people_on_hold": found.people_on_hold,
+        "hold_on_everybody": found.hold_on_everybody,
         "log_bytes": found.log_size,
         "log_bytes_in_use": found.log_in_use,
         "pending": list(found.pending),
@@ -161,7 +164,7 @@ def info(output: Output, *, vault: Path, root: "RootHolder") -> None:
         f"vault      {found.vault}",
         f"epoch      {found.epoch}",
         f"assets     {found.live} live, {found.erased} erased",
-        *((f"people     {found.subjects} live, {found.forgotten} erased",) if found.subjects or found.forgotten else ()),
+        *((f"people     {found.subjects} live, {found.forgotten} erased{_held(found)}",) if found.subjects or found.forgotten else ()),
         f"node log   {counted(found.log_size, 'byte')}, of which at most {found.log_in_use} are in use",
         f"root       {found.holder}",
         f"assurance  {found.assurance}",
@@ -230,41 +233,7 @@ def compact(output: Output, *, vault: Path, root: "RootHolder") -> None:
     output.result("vault-compact", document, lines)
 
 
-@vault.command(
-    short_help="Refuse to erase assets, for legal reasons.",
-    epilog=examples(
-        "lifeseal vault hold classifier --vault models.vault --reason 'case 7/2026, by order of legal@example.org' \\",
-        "    --root file:/media/safe/models.root",
-    ),
-)
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
-@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
-@click.option("--reason", required=True, help="Why, and by whose order; shown to whoever tries to erase.")
-@root_options
-@common
-def hold(output: Output, *, names: tuple[str, ...], vault: Path, reason: str, root: "RootHolder") -> None:
-    """Put assets NAME… on hold: the vault refuses to erase them until the hold is lifted (vault release)."""
-    from lifeseal.erasure import Vault
-
-    with Vault.open(vault, root=root) as opened:
-        opened.holds.place(names, reason=reason)
-        document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "names": list(names), "reason": reason}
-    output.result("vault-hold", document, (f"on hold: {', '.join(names)}", f"reason  {reason}"))
-
-
-@vault.command(
-    short_help="Lift a hold.",
-    epilog=examples("lifeseal vault release classifier --vault models.vault --root file:/media/safe/models.root"),
-)
-@click.argument("names", nargs=-1, required=True, metavar="NAME…")
-@click.option("--vault", required=True, type=PATH, metavar="DIR", help="The vault folder.")
-@root_options
-@common
-def release(output: Output, *, names: tuple[str, ...], vault: Path, root: "RootHolder") -> None:
-    """Take assets NAME… off hold; they can be erased again."""
-    from lifeseal.erasure import Vault
-
-    with Vault.open(vault, root=root) as opened:
-        opened.holds.lift(names)
-        document: dict[str, object] = {"vault": opened.id, "epoch": opened.epoch, "names": list(names)}
-    output.result("vault-release", document, (f"no longer on hold: {', '.join(names)}",))
+def _held(found: "VaultInfo") -> str:
+    if found.hold_on_everybody:
+        return f", everybody on hold ({found.hold_on_everybody})"
+    return f", {found.people_on_hold} on hold" if found.people_on_hold else ""

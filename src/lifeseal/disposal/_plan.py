@@ -124,7 +124,7 @@ def plan(
         FileNotFoundError: A place or a plaintext is not there.
         FormatError: A plaintext holds links or special files.
         LimitError: More than 20 000 things at once.
-        StateError: An asset was sealed anew meanwhile, or is on hold.
+        StateError: An asset was sealed anew meanwhile; or an asset or person is on hold.
         StoreError: An asset or person is unknown, or a container is missing.
         TamperedError: A container does not authenticate.
         TypeError: One string was given instead of several.
@@ -261,6 +261,9 @@ def _people(vault: "Vault", people: Sequence[str]) -> list[DisposedAsset]:
     if not people:
         return []
     slots = vault.subjects.slots(people)
+    for number, reason in enumerate(vault.holds.people(people)):
+        if reason:
+            raise StateError(f"person {number} of those given (counted from 0) is on hold ({reason}), so nobody is disposed of")
     pseudonyms = [vault.subjects.pseudonym(person) for person in people]
     return [
         DisposedAsset(

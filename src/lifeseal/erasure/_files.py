@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole files of people's records: sealed JSONL here, sealed columns of Parquet beside it."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,19 +63,23 @@ class Form(Protocol):
         """Walk the sealed records as they stand there."""
 
 
-def seal_file(session: Session, source: StrPath, out: StrPath, form: Form) -> SealedFile:
+def seal_file(session: Session, source: StrPath, out: StrPath, form: Form, *, overwrite: bool) -> SealedFile:
     """See `lifeseal.erasure.Subjects.seal_file`."""
-    with _opened(session, source, out) as origin, origin.open(origin.name) as reader:
+    with _opened(session, source, out, overwrite=overwrite) as origin, origin.open(origin.name) as reader:
         work = Work.begin(session, origin.where)
         work.create(form.people(reader, origin.where))
-        with replacing(out) as output:
+        with replacing(out, overwrite=overwrite) as output:
             form.seal(reader, output, work)
     return SealedFile(records=work.records, people=work.people)
 
 
-def unseal_file(session: Session, source: StrPath, out: StrPath, form: Form, erased: Erased) -> UnsealedFile:
+def unseal_file(session: Session, source: StrPath, out: StrPath, form: Form, erased: Erased, *, overwrite: bool) -> UnsealedFile:
     """See `lifeseal.erasure.Subjects.unseal_file`."""
-    with _opened(session, source, out) as origin, origin.open(origin.name) as reader, replacing(out, mode=0o600) as output:
+    with (
+        _opened(session, source, out, overwrite=overwrite) as origin,
+        origin.open(origin.name) as reader,
+        replacing(out, mode=0o600, overwrite=overwrite) as output,
+    ):
         work = Work.begin(session, origin.where, refuse=erased == "refuse")
         form.unseal(reader, output, work, mark=erased == "mark")
     return UnsealedFile(records=work.records, erased=work.erased)
@@ -161,11 +166,13 @@ def _lines(reader: Reader, where: str) -> Iterator[bytes]:
         yield from batch
 
 
-def _opened(session: Session, source: StrPath, out: StrPath) -> DiskSource:
+def _opened(session: Session, source: StrPath, out: StrPath, *, overwrite: bool) -> DiskSource:
     """Open what is to be read, unless it is, or lies in, what is to be written."""
     refuse_overlap(Path(out), session.folder, session.holder)
     if os.path.realpath(source) == os.path.realpath(out):
         raise ValueError(f"{os.fspath(out)}: give another name than the file that is read; replacing it would not overwrite its blocks")
+    if not overwrite and os.path.lexists(out):  # before people get slots; the write refuses without a race
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(out))
     origin = DiskSource(source)
     if origin.is_folder:
         origin.close()

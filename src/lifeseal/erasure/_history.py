@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which holders have held a root of this vault: sealed in a page of the tree, because an erasure is as sure as the weakest of them."""
+"""Which holders have held a root of this vault, as an erasure is as sure as the weakest; and which people are on hold. A page of the tree."""
 
 import datetime as dt
 from pathlib import Path
@@ -21,15 +21,17 @@ _STATES: dict[str, HolderState] = {name: name for name in ("begun", "left", "sch
 
 @attrs.frozen(kw_only=True)
 class History:
-    """What a vault knows of its holders; of a vault that never moved, nothing.
+    """What a vault knows of its holders and of holds on people; of a vault that never moved and has none, nothing.
 
     Attributes:
         since: First epoch under the holder in force.
         others: Every other one that has held a root, or may have, in the order in which they came.
+        holds: Why people are on hold, by pseudonym; by the empty text, why everybody is.
     """
 
     since: int = 1
     others: tuple[HolderRecord, ...] = ()
+    holds: dict[str, str] = attrs.field(factory=dict)
 
     def begun(self, home: RootHolder, epoch: int) -> Self:
         """Note that a holder will get a root after an epoch."""
@@ -75,7 +77,8 @@ class History:
 
     def to_bytes(self) -> bytes:
         """Write the page."""
-        return canonical({"format": FORMAT.decode(), "since": self.since, "others": [_document(other) for other in self.others]})
+        document: dict[str, object] = {"format": FORMAT.decode(), "since": self.since, "others": [_document(other) for other in self.others]}
+        return canonical(document | ({"holds": self.holds} if self.holds else {}))
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Self:
@@ -83,9 +86,11 @@ class History:
         page = Record(loads(data, where=where), where=where)
         page.take_const("format", FORMAT.decode())
         others = tuple(_parse(item, where=where) for item in page.take_list("others", max_items=_MAX_OTHERS))
-        since = page.take_int("since")
+        since, holds = page.take_int("since"), page.take("holds") if "holds" in page else {}
         page.done()
-        return cls(since=since, others=others)
+        if not isinstance(holds, dict) or not all(isinstance(reason, str) and reason for reason in holds.values()):
+            raise FormatError(where, "holds are written down in a way that this version does not know")
+        return cls(since=since, others=others, holds=holds)
 
 
 def record_of(holder: RootHolder, *, since: int, state: HolderState) -> HolderRecord:

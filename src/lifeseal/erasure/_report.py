@@ -30,6 +30,7 @@ def list_assets(state: State) -> tuple[AssetInfo, ...]:
 def describe_vault(state: State) -> VaultInfo:
     """Say what state a vault is in, and what its holder says."""
     holder: RootHolder = state.roots.holder
+    holds = state.history.holds
     return VaultInfo(
         vault=state.roots.vault.hex(),
         epoch=state.epoch,
@@ -42,6 +43,8 @@ def describe_vault(state: State) -> VaultInfo:
         erased=state.tree.head.erased,
         subjects=state.tree.head.subjects,
         forgotten=state.tree.head.forgotten,
+        people_on_hold=len(holds.keys() - {""}),
+        hold_on_everybody=holds.get("", ""),
         log_size=(size := state.tree.log.measure()),
         log_in_use=min(size, most_in_use(state.tree.head)),
         pending=state.unsettled(),

@@ -12,6 +12,7 @@ from lifeseal.erasure._erase import destroy
 from lifeseal.erasure._files import SealedFile, UnsealedFile, seal_file, unseal_file
 from lifeseal.erasure._find import FoundRecords, find_records
 from lifeseal.erasure._forms import form_for, form_of, known
+from lifeseal.erasure._holds import refuse_held_people
 from lifeseal.erasure._leaf_keys import leaf_keys
 from lifeseal.erasure._nodes import Head
 from lifeseal.erasure._sealed import Sealed, bare
@@ -173,7 +174,7 @@ class Subjects:
         return self._unsealing_batches(batches, known(erased))
 
     @implements("5.4", "5.4.2", limits="Number, sizes and which records belong to one person stay visible; the plaintext given stays where it is.")
-    def seal_file(self, source: StrPath, out: StrPath, *, id_field: str, clear: Sequence[str] = ()) -> SealedFile:
+    def seal_file(self, source: StrPath, out: StrPath, *, id_field: str, clear: Sequence[str] = (), overwrite: bool = False) -> SealedFile:
         """Encrypt a file of people's records, each under its person's key, into another file.
 
         Of JSONL (``.jsonl``, ``.ndjson``) each line becomes a sealed line. Of Parquet (``.parquet``) the columns of each row become one
@@ -182,14 +183,16 @@ class Subjects:
 
         Args:
             source: The file.
-            out: The new file; one of that name is replaced when all is sealed.
+            out: The new file.
             id_field: Field, or column, that names each record's person: text or whole numbers. It is sealed too.
             clear: Columns of Parquet that are not sealed; their values stay readable for ever.
+            overwrite: Replace a file of that name when all is sealed.
 
         Returns:
             How many records and people.
 
         Raises:
+            FileExistsError: ``out`` is there; no slot was made.
             FormatError: A record names no person, or the file is not what its name says; the message gives the record's number.
             LimitError: A record is too large, or the vault has no slots left.
             LockedError: Another process writes to the vault.
@@ -201,20 +204,23 @@ class Subjects:
             ValueError: A file's name has another ending, ``out`` is ``source`` or lies in the vault, or a clear column is the id's.
             OSError: A file cannot be read or written.
         """
-        done = seal_file(self._session, source, out, form_for(source, out, id_field=id_field, clear=clear))
+        done = seal_file(self._session, source, out, form_for(source, out, id_field=id_field, clear=clear), overwrite=overwrite)
         note(epoch=self._session.epoch, records=done.records, people=done.people)
         return done
 
     @implements(evidences=["5.4.2"], limits=_PLAIN + " The file it writes is plaintext outside the vault.")
-    def unseal_file(self, source: StrPath, out: StrPath, *, erased: Erased = "skip", id_field: str | None = None) -> UnsealedFile:
+    def unseal_file(
+        self, source: StrPath, out: StrPath, *, erased: Erased = "skip", id_field: str | None = None, overwrite: bool = False
+    ) -> UnsealedFile:
         """Decrypt a sealed file into another, which only its owner may read.
 
         Args:
             source: As `seal_file` wrote it.
-            out: The new file; one of that name is replaced when all is opened.
+            out: The new file.
             erased: What becomes of records whose person was erased: left out (``skip``), marked (``mark``: in JSONL a line that says so,
                 in Parquet nulls in every sealed column), or an error (``refuse``).
             id_field: See that each record stands under the key of the person whom this field, or column, names.
+            overwrite: Replace a file of that name when all is opened.
 
         Returns:
             How many records were written, and how many were of the erased.
@@ -222,6 +228,7 @@ class Subjects:
         Raises:
             CredentialError: A record was sealed in another vault.
             DestroyedError: A person was erased, and ``erased`` is ``refuse``.
+            FileExistsError: ``out`` is there.
             FormatError: It is no sealed file.
             MissingExtraError: pyarrow is not installed, for Parquet.
             PendingError: A person was erased, and the root holder has not destroyed the old root yet; only with ``refuse``.
@@ -232,7 +239,7 @@ class Subjects:
             ValueError: A file's name has another ending, ``out`` is ``source`` or lies in the vault, or ``erased`` is another word.
             OSError: A file cannot be read or written.
         """
-        done = unseal_file(self._session, source, out, form_for(source, out, id_field=id_field), known(erased))
+        done = unseal_file(self._session, source, out, form_for(source, out, id_field=id_field), known(erased), overwrite=overwrite)
         note(epoch=self._session.epoch, records=done.records, erased=done.erased)
         return done
 
@@ -258,7 +265,7 @@ class Subjects:
             LockedError: Another process writes to the vault.
             PendingError: The change is in force, but the root holder did not destroy the old root: not erased yet. The next change tries again.
             RolledBackError: Vault folder and root are of different times; nothing was changed.
-            StateError: The vault is closed.
+            StateError: The vault is closed; or one is on hold (see `Vault.holds`), and nothing was changed.
             StoreError: Some have no slot, and nothing was changed; or the keys are gone and the message says what failed after.
             TamperedError: The log was changed, or does not read back.
             TypeError: One string was given instead of several.
@@ -274,6 +281,7 @@ class Subjects:
             raise LimitError("an erasure", limit=_MAX_ERASED, seen=len(people), unit="people")
         session = self._session
         with session.writing() as state:
+            refuse_held_people(state, people, where=str(session.folder))
             names = state.people
             tags = names.tags(people)
             doomed = [ErasedSlot(slot=place.slot, generation=place.generation) for place in places_of(session, people)]

@@ -163,6 +163,8 @@ class VaultInfo:
         erased: Erased ones.
         subjects: People whose records it can open.
         forgotten: People who were erased.
+        people_on_hold: People who are on hold by themselves; see `Vault.holds`.
+        hold_on_everybody: Why all people are on hold; empty if they are not.
         log_size: Bytes of the node log.
         log_in_use: How many of them the vault can need at most; where these are far fewer, `Vault.compact` makes the log small.
         pending: What may still open an older root, and with it what was erased since: key versions that the holder has not destroyed yet, and
@@ -181,6 +183,8 @@ class VaultInfo:
     erased: int
     subjects: int
     forgotten: int
+    people_on_hold: int
+    hold_on_everybody: str
     log_size: int
     log_in_use: int
     pending: tuple[str, ...]
