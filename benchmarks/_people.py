@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import attrs
-import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pyarrow import parquet
 
 from benchmarks._vault import Way, take_turns
+from lifeseal._io import require
 from lifeseal.erasure import FileRoot, Vault
 
 _RECORDS = 100_000
@@ -84,7 +83,8 @@ def _file_ways(vault: Vault, base: Path, records: list[bytes]) -> list[Way]:
         if form == "JSONL":
             source.write_bytes(b"".join(record + b"\n" for record in records))
         else:
-            parquet.write_table(pa.Table.from_pylist([json.loads(record) for record in records]), source)
+            table = require("pyarrow", extra="parquet").Table.from_pylist([json.loads(record) for record in records])
+            require("pyarrow.parquet", extra="parquet").write_table(table, source)
         vault.subjects.seal_file(source, target, id_field="who")
         to_seal = functools.partial(vault.subjects.seal_file, source, target, id_field="who", overwrite=True)
         to_unseal = functools.partial(vault.subjects.unseal_file, target, opened, overwrite=True)

@@ -75,7 +75,7 @@ def _chosen(names: tuple[str, ...], people: Path | None, *, everybody: bool) -> 
 
 
 def _document(names: tuple[str, ...], ids: tuple[str, ...] | None) -> dict[str, object]:
-    return {"names": list(names)} if names else {"people": "all" if ids is None else len(ids)}
+    return {"names": list(names), "people": 0 if names else "all" if ids is None else len(ids)}
 
 
 def _named(names: tuple[str, ...], ids: tuple[str, ...] | None) -> str:
