@@ -281,3 +281,14 @@ def test_what_another_program_states_is_taken_over_where_nothing_else_is_stated(
     assert "not stated: --licence" in cli(*words).out
     (tmp_path / "their.json").write_text("{}")
     assert cli(*words).code == 2
+
+
+def test_data_is_verified_where_it_lies_by_its_url(cli, lines, tmp_path):
+    out = tmp_path / "m.json"
+    assert cli("data", "record", str(lines), "--out", str(out)).code == 0
+    answer = cli("data", "verify", str(out), f"file://{lines}", "--unsigned")
+    assert (answer.code, "the data is as recorded" in answer.out) == (0, True)
+    (lines / "b.txt").write_bytes(b"one\ntwp\n")
+    answer = cli("data", "verify", str(out), f"file://{lines}", "--unsigned")
+    assert (answer.code, "b.txt" in answer.err) == (1, True)
+    assert cli("data", "verify", str(out), "nosuch://x", "--unsigned").code == 2

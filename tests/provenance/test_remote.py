@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lifeseal import provenance
-from lifeseal.errors import CredentialError, FormatError, LimitError, StoreError
+from lifeseal.errors import CredentialError, DigestMismatchError, FormatError, LimitError, StoreError
 from lifeseal.provenance import Manifest, Records, Remote, _retry, _stores
 from support.bucket import CREDENTIALS, bucket, refusal
 
@@ -147,6 +147,33 @@ def test_a_digest_that_is_not_of_the_whole_object_is_not_taken(composite, store,
     store.fault = parts
     found = record("s3://bucket/data", description).file("sum.bin")
     assert (found.stated_by, found.sha256) == ("", hashlib.sha256(b"s" * 3000).digest())
+
+
+def test_a_bucket_is_verified_by_reading_it_whatever_the_server_states(store, folder, description):
+    store.put("data/sum.bin", b"s" * 3000, ChecksumAlgorithm="SHA256")
+    manifest = record("s3://bucket/data", description)
+    store.asked.clear()
+    found = provenance.verify(manifest, "s3://bucket/data")
+    assert (found.files, found.size) == (4, manifest.size)
+    assert reads(store, "sum.bin")
+    (folder / "sum.bin").write_bytes(b"s" * 3000)
+    assert provenance.verify(manifest, folder).digest == found.digest
+    sampled = provenance.verify(manifest, Remote(url="s3://bucket/data"), sample=2).sample
+    assert (sampled.unit, sampled.checked, sampled.total) == ("files", 2, 4)
+    store.put("data/a.txt", b"one\ntwp\n")
+    with pytest.raises(DigestMismatchError) as caught:
+        provenance.verify(manifest, "s3://bucket/data")
+    assert caught.value.changed == ("a.txt",)
+    store.put("data/more", b"")
+    store.client.delete_object(Bucket="bucket", Key="data/sum.bin")
+    with pytest.raises(DigestMismatchError) as caught:
+        provenance.verify(manifest, "s3://bucket/data")
+    assert (caught.value.extra, caught.value.missing) == (("more",), ("sum.bin",))
+
+
+def test_a_sample_of_a_bucket_is_of_files_where_records_were_hashed_too(store, description, tmp_path):
+    manifest = record("s3://bucket/data/a.txt", description, records=Records(leaves=tmp_path / "l"))
+    assert provenance.verify(manifest, "s3://bucket/data/a.txt", sample=1).sample.unit == "files"
 
 
 def failing(times, status, code, *, of="deep/b.bin"):

@@ -156,7 +156,38 @@ def test_a_slow_worker_is_not_waited_for_twice(record, monkeypatch):
 def test_a_worker_that_lies_is_refused(lie, said, record):
     record(executor=Odd())
     with pytest.raises(FormatError, match=said):
-        record(leaves="m", executor=Odd(lambda number, run: lie(run()) if number == 2 else run()))
+        record(leaves="m", executor=Odd(lambda number, run: _recording.Answers(each=tuple(lie([*run().each]))) if number == 2 else run()))
+
+
+@pytest.mark.parametrize("seen", ["as it is", "of another machine"])
+def test_a_file_that_changes_before_a_worker_answers_is_refused_whatever_the_worker_saw(seen, record, shards):
+    """A worker says what it saw when it had read; where that is what was listed, nobody looks again."""
+
+    def on_another_machine(_, run):
+        return _recording.Answers(each=tuple((*answer[:-1], bytes(40)) for answer in run().each))
+
+    def changed(number, run):
+        if number == 0:
+            path = shards / "00.bin"
+            path.write_bytes(b"x" * path.stat().st_size)
+        return run() if seen == "as it is" else on_another_machine(number, run)
+
+    wanted = record(leaves="here").to_bytes()
+    assert record(executor=Odd() if seen == "as it is" else Odd(on_another_machine)).to_bytes() == wanted
+    with pytest.raises(FormatError, match=r"'00.bin': changed while it was recorded"):
+        record(leaves="m", executor=Odd(changed))
+
+
+def test_a_worker_answers_in_a_form_that_dask_sends_as_one(record):
+    kinds = []
+
+    def look(_, run):
+        found = run()
+        kinds.append(type(found))
+        return found
+
+    record(executor=Odd(look))
+    assert set(kinds) == {_recording.Answers}
 
 
 def test_a_worker_with_a_folder_of_its_own_for_leaf_files_is_refused(record, tmp_path):

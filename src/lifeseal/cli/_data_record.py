@@ -25,8 +25,12 @@ _UNSTATED = "NOASSERTION"  # SPDX's word for a statement that nobody made
 _NOT_STATED = (_UNSTATED, "", (), None, "not stated", "LicenseRef-not-stated")
 
 
+def place(_: click.Context, __: click.Parameter, value: str | None) -> str | Path | None:
+    """Make a path of what is no URL."""
+    return value if value is None or _URL.match(value) else Path(value)
+
+
 def _places(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str | Path, ...]:
-    """Make paths of what are no URLs."""
     return tuple(value if _URL.match(value) else Path(value) for value in values)
 
 

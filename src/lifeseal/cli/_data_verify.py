@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lifeseal.cli._data_record import place
 from lifeseal.cli._options import PATH, bytes_from, common, examples
 from lifeseal.cli._output import Output, counted
 from lifeseal.cli._verify import load_policy, load_withdrawals, unused
@@ -62,10 +63,11 @@ def open_vouched(
     epilog=examples(
         "lifeseal data verify reviews.json reviews/ --key release.pub",
         "lifeseal data verify reviews.json reviews/ --unsigned --sample 300",
+        "lifeseal data verify reviews.json s3://acme-data/reviews/2026 --key release.pub",
     ),
 )
 @click.argument("manifest", type=PATH)
-@click.argument("path", required=False, type=PATH)
+@click.argument("path", required=False, type=click.Path(readable=False), callback=place, metavar="[PATH|URL]")
 @click.option("--key", type=PATH, help="Public key that must have signed the manifest (PEM).")
 @click.option("--policy", "policy_file", type=PATH, metavar="FILE", help="Policy file that says who may sign what (TOML).")
 @click.option("--signature", type=PATH, help="The signature; by default MANIFEST.sig.")
@@ -79,7 +81,7 @@ def verify(
     output: Output,
     *,
     manifest: Path,
-    path: Path | None,
+    path: str | Path | None,
     key: Path | None,
     policy_file: Path | None,
     signature: Path | None,
@@ -89,7 +91,7 @@ def verify(
     sample: int | None,
     leaf_key_file: Path | None,
 ) -> None:
-    """Check who vouches for MANIFEST and, if PATH is given, that the data is what it records."""
+    """Check who vouches for MANIFEST and, if PATH (or URL) is given, that the data is what it records; all of it is read."""
     from lifeseal import provenance
 
     if path is None and (sample is not None or leaf_key_file is not None):

@@ -55,7 +55,7 @@ def record(
         leaf_key: Key for the leaves, at least 16 bytes, or a function from a record to its key; for data whose records could be guessed.
         derived_from: Manifests this data was made from, with `Origin.of` the step that made it, or their digests.
         previous: An earlier manifest over the same leaf files: files whose stamp (device, inode, size, times) still holds are taken from it
-            unread.
+            unread; in a bucket, objects whose ETag and size are the same, and an ETag is no secure digest.
         executor: Hashes in its workers instead of threads: processes, or a cluster's. Workers are trusted, see the same paths and write to the
             same folder of leaf files. One that dies costs a second attempt; if the executor itself breaks, the rest is done here.
         progress: Called about five times a second; raising from it stops the work.

@@ -175,17 +175,29 @@ class Batch:
     how: How | None
 
 
-Answer: TypeAlias = tuple[str, int, bytes, FileRecords | None, str]  # of an entry, because many objects are slow to send
+# The fields of an entry, because many objects are slow to send, and the file's stamp after it was read; empty for remote files.
+Answer: TypeAlias = tuple[str, int, bytes, FileRecords | None, str, bytes]
 
 
-def record_batch(batch: Batch) -> list[Answer]:
+@attrs.frozen(kw_only=True)
+class Answers:
+    """What a worker answers. No plain list: Dask sends the items of one apart, which takes longer than to hash small files.
+
+    Attributes:
+        each: One for each file, in the order that was asked.
+    """
+
+    each: tuple[Answer, ...]
+
+
+def record_batch(batch: Batch) -> Answers:
     """Hash some files and their records in a worker.
 
     Args:
         batch: Which.
 
     Returns:
-        The fields of the entries, in order.
+        The fields of the entries and the files' stamps, in order.
     """
     with batch.part.open() as source:
         whole = hash_whole(source, [name for name, form in batch.named if form is None], threads=1)
@@ -193,13 +205,15 @@ def record_batch(batch: Batch) -> list[Answer]:
         for name, form in batch.named:
             if form is not None and batch.how is not None:
                 found[name] = record_file(source, name, form, batch.how, lambda _: None)
-    entries = [found[name] for name, _ in batch.named]
-    return [(entry.path, entry.size, entry.sha256, entry.records, entry.stated_by) for entry in entries]
+        entries = [found[name] for name, _ in batch.named]
+        after = [source.stamp(name) if isinstance(source, DiskSource) else b"" for name, _ in batch.named]
+    both = zip(entries, after, strict=True)
+    return Answers(each=tuple((entry.path, entry.size, entry.sha256, entry.records, entry.stated_by, stamp) for entry, stamp in both))
 
 
 def entry_of(answer: Answer) -> RecordedFile:
     """Make an entry of what a worker answered."""
-    path, size, sha256, records, stated_by = answer
+    path, size, sha256, records, stated_by, _ = answer
     return RecordedFile(path=path, size=size, sha256=sha256, records=records, stated_by=stated_by)
 
 
@@ -210,6 +224,7 @@ def hash_whole(
     sizes: Mapping[str, int] | None = None,
     threads: int | None = None,
     progress: ProgressCallback = None,
+    phase: str = "recording",
 ) -> list[RecordedFile]:
     """Hash files whole, or take the server's word for them where it gives it.
 
@@ -219,14 +234,15 @@ def hash_whole(
         sizes: Bytes of each, if they are known.
         threads: For files on disk: how many at once.
         progress: Told how far it is.
+        phase: Word for the progress.
 
     Returns:
         The entries.
     """
     if isinstance(source, DiskSource):
-        found = hash_files(source, names, sizes=sizes, threads=threads, progress=progress, phase="recording")
+        found = hash_files(source, names, sizes=sizes, threads=threads, progress=progress, phase=phase)
         return [RecordedFile(path=name, size=entry.size, sha256=entry.digest) for name, entry in found.items()]
-    report = Report("recording", sum(map(source.size, names)), progress)
+    report = Report(phase, sum(map(source.size, names)), progress)
     todo = deque(names)
 
     def work() -> list[RecordedFile]:

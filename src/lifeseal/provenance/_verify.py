@@ -5,13 +5,15 @@ from random import SystemRandom
 
 import attrs
 
-from lifeseal._io import DiskSource, ProgressCallback, StrPath, hash_files
+from lifeseal._io import DiskSource, ProgressCallback, StrPath
 from lifeseal.errors import DigestMismatchError
 from lifeseal.principles import implements, note
 from lifeseal.provenance._checked import CheckedRecords
 from lifeseal.provenance._formats import has_places
 from lifeseal.provenance._keys import LeafKey
 from lifeseal.provenance._manifest import Manifest
+from lifeseal.provenance._recording import hash_whole
+from lifeseal.provenance._remote import Remote, RemoteSource, is_url
 
 CONFIDENCE = 0.95
 
@@ -71,7 +73,7 @@ class DataVerification:
     "data was recorded.",
 )
 def verify(
-    manifest: Manifest, root: StrPath, *, sample: int | None = None, leaf_key: LeafKey | None = None, progress: ProgressCallback = None
+    manifest: Manifest, root: StrPath | Remote, *, sample: int | None = None, leaf_key: LeafKey | None = None, progress: ProgressCallback = None
 ) -> DataVerification:
     """Read a whole dataset, or a sample of it, and compare it with its manifest.
 
@@ -79,8 +81,9 @@ def verify(
 
     Args:
         manifest: What it should be.
-        root: The folder (or lone file) that was recorded.
-        sample: Compare only so many records, drawn at random; or so many files, where not every file's records can be read singly.
+        root: The folder (or lone file) that was recorded; a URL, or `Remote`, where it lies on a server, which is then read and not believed.
+        sample: Compare only so many records, drawn at random; or so many files, where not every file's records can be read singly, or where
+            they lie on a server.
         leaf_key: For a sample of records: the key that was recorded with, if there was one.
         progress: Called about five times a second; raising from it stops the work.
 
@@ -88,10 +91,11 @@ def verify(
         What was established; with a sample, how sure that is.
 
     Raises:
-        CredentialError: This is not the key that was recorded with.
+        CredentialError: This is not the key that was recorded with, or the server refuses.
         DigestMismatchError: Files are missing, extra or changed, or a record is; lists them.
         FormatError: A link or special file lies there, or a file changed while it was read.
         OSError: Something cannot be read.
+        StoreError: The server does not answer.
         TamperedError: A leaf file was changed.
         ValueError: ``sample`` is less than 1.
     """
@@ -99,7 +103,7 @@ def verify(
         raise ValueError(f"sample= is at least 1, not {sample}")
     wanted = {file.path: file for file in manifest.files}
     note(subject=manifest.digest, files=len(wanted), sample=sample)
-    with DiskSource(root) as source:
+    with _opened(root) as source:
         there = source.names()
         missing = tuple(sorted(wanted.keys() - set(there)))
         extra = tuple(name for name in there if name not in wanted)
@@ -108,16 +112,23 @@ def verify(
             raise DigestMismatchError(source.where, changed=resized, missing=missing, extra=extra)
         names, drawn = list(wanted), None
         if sample is not None:
-            if all(file.records is not None and has_places(file.records.format) for file in manifest.files) and manifest.records:
+            singly = all(file.records is not None and has_places(file.records.format) for file in manifest.files) and manifest.records
+            if singly and isinstance(source, DiskSource) and not isinstance(root, Remote):
                 drawn = _compare_records(manifest, root, sample, leaf_key)
                 return DataVerification(digest=manifest.digest, files=len(wanted), size=manifest.size, sample=drawn)
             names = sorted(SystemRandom().sample(names, min(sample, len(names))))
             drawn = Sample(unit="files", checked=len(names), total=len(wanted))
-        found = hash_files(source, names, progress=progress, phase="verifying")
-        changed = tuple(name for name in names if found[name].digest != wanted[name].sha256)
+        found = hash_whole(source, names, progress=progress, phase="verifying")
+        changed = tuple(entry.path for entry in found if entry.sha256 != wanted[entry.path].sha256)
         if changed:
-            raise DigestMismatchError(source.where, changed=changed)
-    return DataVerification(digest=manifest.digest, files=len(found), size=sum(entry.size for entry in found.values()), sample=drawn)
+            raise DigestMismatchError(source.where, changed=tuple(sorted(changed)))
+    return DataVerification(digest=manifest.digest, files=len(found), size=sum(entry.size for entry in found), sample=drawn)
+
+
+def _opened(root: StrPath | Remote) -> DiskSource | RemoteSource:
+    if isinstance(root, Remote):
+        return RemoteSource.listed(attrs.evolve(root, read=True))
+    return RemoteSource.listed(Remote(url=str(root), read=True)) if is_url(root) else DiskSource(root)
 
 
 def _compare_records(manifest: Manifest, root: StrPath, sample: int, leaf_key: LeafKey | None) -> Sample:

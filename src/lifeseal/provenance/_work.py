@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One recording's work: every file once, in order of input, from the disk or from an earlier run."""
 
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -98,8 +99,8 @@ class Recording:
             todo = [name for name in there if prefix + name not in self._found]
             forms = {name: form for name in todo if self._records and (form := detect(name, self._records.formats))}
             if self._executor is not None:
-                for entries in self._elsewhere(self._executor, source, prefix, todo, forms):
-                    self._take(source, prefix, entries, stamps)
+                for entries, after in self._elsewhere(self._executor, source, prefix, todo, forms):
+                    self._take(source, prefix, entries, stamps, after)
                 continue
             for group in self._groups(source, [name for name in todo if name not in forms], prefix):
                 self._take(source, prefix, self._whole(source, prefix, group), stamps)
@@ -137,10 +138,18 @@ class Recording:
         self._found = {path: known.file for path, known in kept.items()}
         self._meter.add(sum(file.size for file in self._found.values()))
 
-    def _take(self, source: DiskSource | RemoteSource, prefix: str, entries: Iterable[RecordedFile], stamps: Mapping[str, bytes]) -> None:
-        for entry in entries:
+    def _take(
+        self,
+        source: DiskSource | RemoteSource,
+        prefix: str,
+        entries: Iterable[RecordedFile],
+        stamps: Mapping[str, bytes],
+        after: Sequence[bytes] = (),
+    ) -> None:
+        """Keep entries of files that are still as they were listed; ``after`` is what a worker saw when it had read each, so as not to look again."""
+        for entry, seen in zip(entries, after or itertools.repeat(b""), strict=False):
             path = prefix + entry.path
-            if source.stamp(entry.path) != stamps[path]:
+            if seen != stamps[path] and source.stamp(entry.path) != stamps[path]:
                 raise FormatError(f"{source.where}: {entry.path!r}", "changed while it was recorded")
             self._found[path] = attrs.evolve(entry, path=path) if prefix else entry
             if self._journal is not None:
@@ -166,8 +175,8 @@ class Recording:
 
     def _elsewhere(
         self, executor: "Executor", source: DiskSource | RemoteSource, prefix: str, names: Sequence[str], forms: Mapping[str, str]
-    ) -> Iterator[Sequence[RecordedFile]]:
-        """Let workers hash: some large files in pieces, if there are not enough of them for all; the others in batches."""
+    ) -> Iterator[tuple[Sequence[RecordedFile], Sequence[bytes]]]:
+        """Let workers hash: some large files in pieces, if there are not enough of them for all; the others in batches. With stamps."""
         from lifeseal.provenance._spread import spread, worker_ended
 
         sizes = {name: self._sizes[prefix + name] for name in names}
@@ -177,11 +186,11 @@ class Recording:
         else:
             for name in large:
                 try:
-                    yield [record_spread(source, name, forms[name], self._how, self._meter.add, executor=executor)]
+                    yield [record_spread(source, name, forms[name], self._how, self._meter.add, executor=executor)], ()
                 except Exception as error:
                     if not worker_ended(error):
                         raise
-                    yield [record_file(source, name, forms[name], self._how, self._meter.add)]
+                    yield [record_file(source, name, forms[name], self._how, self._meter.add)], ()
         apart = set(large)
         batches = []
         rest = [name for name in names if name not in apart]
@@ -190,13 +199,13 @@ class Recording:
             part = source.part(batch) if isinstance(source, RemoteSource) else DiskPart(path=str(source.path.absolute()))
             batches.append(Batch(part=part, named=tuple((name, forms.get(name)) for name in batch), how=self._how))
         for asked, answers in spread(executor, record_batch, batches, idle=lambda: self._meter.add(0)):
-            entries = [entry_of(answer) for answer in answers]
+            entries = [entry_of(answer) for answer in answers.each]
             if [entry.path for entry in entries] != [name for name, _ in asked.named]:
                 raise FormatError(source.where, "a worker did not answer for the files it was asked for")
             for entry in entries:
                 self._refuse_odd(source.where, entry, sizes[entry.path])
             self._meter.add(sum(entry.size for entry in entries))
-            yield entries
+            yield entries, [answer[-1] for answer in answers.each]
 
     def _refuse_odd(self, where: str, entry: RecordedFile, size: int) -> None:
         """Compare what a worker says with what is known here: it may see another file system, or have its leaf files where nobody finds them."""
