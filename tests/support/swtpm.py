@@ -12,11 +12,18 @@ import threading
 import time
 from pathlib import Path
 
+_ACCEPTS = "00010000"  # flag of a socket that takes connections
 NO_SWTPM = "swtpm, tpm2-tools or tpm2-pytss is not installed"
 
 
 def is_there() -> bool:
     return all(map(shutil.which, ("swtpm", "tpm2_nvreadpublic"))) and importlib.util.find_spec("tpm2_pytss") is not None
+
+
+def _listening(path: str) -> bool:
+    """Tell whether somebody listens at a socket; asking it would be a connection, and it takes one."""
+    lines = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    return any(words[-1] == path and words[3] == _ACCEPTS for words in lines)
 
 
 class Swtpm:
@@ -43,7 +50,7 @@ class Swtpm:
         command += ["--server", f"type=unixio,path={self.socket}", "--flags", "not-need-init,startup-clear"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(200):
-            if self.socket.exists() and Path(f"{self.socket}.ctrl").exists():
+            if _listening(str(self.socket)) and _listening(f"{self.socket}.ctrl"):
                 return
             time.sleep(0.01)
         raise AssertionError("swtpm did not start")
