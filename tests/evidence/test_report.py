@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page: one file, no scripts, names from the log only as text."""
 
+import json
 from html.parser import HTMLParser
 
 import pytest
@@ -129,6 +130,20 @@ def test_refusals_come_first_and_the_limits_are_there(page):
     assert order == sorted(order)
     assert "It is not compliance" in text
     assert all(f"{number}. " in text for number in range(1, 14))
+
+
+def test_a_report_says_that_it_does_not_read_the_log_before(page, tmp_path, capsys):
+    words = ["report", str(tmp_path / "log")]
+    assert "goes on from another" not in page(event())
+    assert _run(words) == 0
+    assert "goes on from another" not in capsys.readouterr().out
+    with evidence.Log(tmp_path / "log") as log:
+        log.rotate(tmp_path / "old")
+    assert "This log goes on from another, which was not read" in page(event())
+    assert _run(words) == 0
+    assert "goes on from another log, not read" in capsys.readouterr().out
+    assert _run([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["previous"] == evidence.verify(tmp_path / "old").head
 
 
 def test_an_empty_log_has_a_page(page):

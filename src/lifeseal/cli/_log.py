@@ -143,6 +143,7 @@ def report(output: Output, *, file: Path, html: Path | None, oscal: Path | None)
     document: dict[str, object] = {
         "log": str(file),
         "head": summary.head,
+        "previous": summary.previous,
         "events": summary.events,
         "refused": summary.refused,
         "verdicts": verdicts,
@@ -157,6 +158,7 @@ def report(output: Output, *, file: Path, html: Path | None, oscal: Path | None)
     lines += [
         f"stale        review {one.document[:19]} of {', '.join(one.covers)}: {', '.join(one.stale)} changed" for one in summary.reviews if one.stale
     ]
+    lines += ["earlier      goes on from another log, not read: reviews recorded there do not show"] if summary.previous else []
     lines += [f"wrote        {path}" for path in written]
     output.plain("report", document, lines)
 

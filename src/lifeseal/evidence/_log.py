@@ -128,7 +128,11 @@ class Log:
             self._block = None
         self.close()
 
-    @implements("2.3", evidences=("12.1",), limits="The old file is closed, not protected: keep its head elsewhere.")
+    @implements(
+        "2.3",
+        evidences=("12.1",),
+        limits="The old file is closed, not protected: keep its head elsewhere. What it holds does not show in a report of the new one.",
+    )
     def rotate(self, archive: StrPath) -> None:
         """End this log under another name, and go on in a new one whose first line carries its head.
 

@@ -13,6 +13,9 @@ from lifeseal.principles import Provision, find, implements, judgements, note, p
 
 _WORDS = {"pass": "held", "fail": "refused", "inconclusive": "evidence only"}
 _SHOWN = 100
+_EARLIER = (
+    "This log goes on from another, which was not read: changes, reviews and refusals recorded there do not show, nor that a review there is stale."
+)
 _LIMITS = (
     "It counts calls of this library that were logged. What else ran, and who ran it, it cannot see.",
     "A call that held says that the control worked for the artefact it was given, at that moment. It is not compliance, and no organisation's duty.",
@@ -54,7 +57,7 @@ def render(summary: Summary) -> str:
         _section("Artefacts", _artefacts(summary), "artefacts"),
         _section("Prompts, configuration, reviews", _changes(summary), "changes"),
         _section("Time", _timeline(summary), "time"),
-        _section("What this page does not say", _list(_LIMITS), "limits"),
+        _section("What this page does not say", _list((*_LIMITS, _EARLIER) if summary.previous else _LIMITS), "limits"),
     ]
     body = "\n".join(part for part in parts if part)
     return (
