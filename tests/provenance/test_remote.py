@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import time
 
+import fsspec
 import pytest
 
 from lifeseal import provenance
@@ -82,6 +83,18 @@ def test_a_folder_and_a_bucket_are_recorded_together(store, folder, description)
 def test_any_file_system_of_fsspec_is_read(folder, description):
     assert record(f"file://{folder}", description).to_bytes() == record(folder, description).to_bytes()
     assert record(f"file://{folder}/a.txt", description).to_bytes() == record(folder / "a.txt", description).to_bytes()
+
+
+def test_a_file_system_that_writes_one_time_in_two_ways_is_read(folder, description):
+    memory = fsspec.filesystem("memory")
+    for name, body in FILES.items():
+        memory.pipe(f"/data/{name}", body)
+    try:
+        found = record("memory://data", description)
+        assert found.to_bytes() == record(folder, description).to_bytes()
+        assert provenance.verify(found, "memory://data").files == len(FILES)
+    finally:
+        memory.rm("/data", recursive=True)
 
 
 def test_a_path_is_never_a_url(tmp_path, monkeypatch, description):

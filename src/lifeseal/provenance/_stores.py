@@ -120,7 +120,8 @@ class AnyStore:
             return Listed(name, size, tag)
         time = next((info[key] for key in ("mtime", "LastModified", "last_modified", "modified", "created") if info.get(key)), _NEVER)
         changed = time.timestamp() if isinstance(time, dt.datetime) else time if isinstance(time, int | float) else _NEVER
-        return Listed(name, size, str(time), changed=int(changed * 1_000_000_000))
+        # The same time is a number in a listing and a date elsewhere, in some file systems.
+        return Listed(name, size, str(time if changed == _NEVER else changed), changed=int(changed * 1_000_000_000))
 
 
 class S3Store:
