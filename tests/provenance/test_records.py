@@ -309,6 +309,23 @@ def test_a_file_that_changes_while_it_is_recorded_is_refused(tmp_path, descripti
     assert provenance.record(path, description=description).files[0].size == 2000
 
 
+def test_a_file_that_changes_after_it_was_recorded_and_before_the_others_are_is_refused(tmp_path, description):
+    data, folder = tmp_path / "d", tmp_path / "l"
+    data.mkdir()
+    (data / "a.txt").write_bytes(b"a\n" * 1000)
+    (data / "b.txt").write_bytes(b"b\n" * 1000)
+
+    def change(record):
+        if record == b"b":
+            (data / "a.txt").write_bytes(b"other\n")
+        return KEY
+
+    with pytest.raises(FormatError, match=r"'a\.txt'.*changed while it was recorded"):
+        provenance.record(data, description=description, records=Records(leaves=folder), leaf_key=change)
+    manifest = provenance.record(data, description=description, records=Records(leaves=folder), leaf_key=lambda _: KEY)
+    assert manifest.file("a.txt").size == len(b"other\n")
+
+
 def test_two_recordings_do_not_share_a_folder_at_one_time(tmp_path, description):
     (tmp_path / "a.txt").write_bytes(b"a\n")
 

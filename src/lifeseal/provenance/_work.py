@@ -107,6 +107,10 @@ class Recording:
             for name, form in forms.items():
                 if self._how is not None:
                     self._take(source, prefix, [record_file(source, name, form, self._how, self._meter.add)], stamps)
+        for source, _, stamped in listed:
+            if isinstance(source, DiskSource):
+                for name, stamp in stamped.items():
+                    self._refuse_changed(source, name, stamp)
         self._meter.tell()
         return tuple(self._found[path] for path in sorted(self._found))
 
@@ -149,11 +153,15 @@ class Recording:
         """Keep entries of files that are still as they were listed; ``after`` is what a worker saw when it had read each, so as not to look again."""
         for entry, seen in zip(entries, after or itertools.repeat(b""), strict=False):
             path = prefix + entry.path
-            if seen != stamps[path] and source.stamp(entry.path) != stamps[path]:
-                raise FormatError(f"{source.where}: {entry.path!r}", "changed while it was recorded")
+            if seen != stamps[path] and (self._journal is not None or isinstance(source, RemoteSource)):  # else once, at the end
+                self._refuse_changed(source, entry.path, stamps[path])
             self._found[path] = attrs.evolve(entry, path=path) if prefix else entry
             if self._journal is not None:
                 self._journal.add(Known(file=self._found[path], stamp=stamps[path], read=self._started))
+
+    def _refuse_changed(self, source: DiskSource | RemoteSource, name: str, stamp: bytes) -> None:
+        if source.stamp(name) != stamp:
+            raise FormatError(f"{source.where}: {name!r}", "changed while it was recorded")
 
     def _groups(self, source: DiskSource | RemoteSource, names: Sequence[str], prefix: str) -> Iterator[Sequence[str]]:
         """Cut the work so that a journal has something to note before the end, and so that not all requests stand in line at once."""
