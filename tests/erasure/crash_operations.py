@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seal, erase and compact as operations for the crash harness: killed, refused or cut off anywhere, the vault is as before or as after."""
+"""Seal, erase and compact as operations for the crash harness: killed, refused or cut off anywhere, the vault is as before or as after.
+
+Holders that are programs of their own (TPM, token, services, keyring) are not here: the harness counts and cuts the calls of the child alone, on a
+disk of its own, and their state lies elsewhere and outlives each cut. Their own tests cut each call and command instead, and kill process or part.
+"""
 
 import functools
 from collections.abc import Callable

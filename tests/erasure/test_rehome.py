@@ -437,17 +437,66 @@ def test_a_wrapper_with_more_key_versions_than_a_change_leaves_keeps_them(tmp_pa
         old.destroy = refuse
         with pytest.raises(PendingError, match="is not destroyed: down"):
             vault.rehome(new)
-        for epoch in (20, 21):
+        for epoch in (20, 21, 22):
             old.create(identity, epoch)
         old.destroy = destroy
         with pytest.raises(PendingError, match="nothing was destroyed"):
             vault.retire(old)
         live = [version.name for version in old.versions(identity) if version.state is KeyState.LIVE]
-        assert len(live) >= 3
+        assert len(live) >= 4
         for name in live[:-1]:
             old.destroy(name)
         assert vault.retire(old).old.state == "destroyed"
         assert all(version.state is KeyState.DESTROYED for version in old.versions(identity))
+
+
+@pytest.mark.parametrize("kind", ["wrapper", "scheduling"])
+def test_an_old_wrapper_that_lists_nothing_may_be_another_service_and_is_not_taken_for_destroyed(kind, tmp_path):
+    """Another server, account or token of the same name: kind and key name it, and it never had a key of this vault."""
+    old, new = made(tmp_path, kind), MemoryCell()
+    with opened(tmp_path, old) as vault:
+        identity = bytes.fromhex(vault.id)
+        _leave(vault, old, new)
+        with pytest.raises(PendingError, match="lists no key version of this vault, and nothing says that it is the one that had them"):
+            vault.retire(KINDS[kind](tmp_path, "old"))
+        assert vault.info().holders[0].state == "left"
+        assert [version.state for version in old.versions(identity)].count(KeyState.LIVE) == 2
+        done = vault.retire(old)
+        if kind == "scheduling":
+            assert done.old.state == "scheduled"
+            with pytest.raises(PendingError, match="lists no key version of this vault"):
+                vault.retire(KINDS[kind](tmp_path, "old"))
+            old.complete()
+            assert vault.info().pending
+            done = vault.retire(old)
+        assert done.old.state == "destroyed"
+        assert vault.info().pending == ()
+        assert KeyState.LIVE not in [version.state for version in old.versions(identity)]
+
+
+def test_a_witness_that_somebody_destroyed_is_made_again_while_the_holder_has_others(tmp_path):
+    old, new = made(tmp_path, "wrapper"), MemoryCell()
+    with opened(tmp_path, old) as vault:
+        _leave(vault, old, new)
+        witness = vault.info().holders[0].witness
+        old.destroy(witness)
+        old._versions.pop(witness)
+        assert vault.retire(old).old.witness not in {"", witness}
+
+
+def _leave(vault, old, new):
+    """Move away from a wrapper that cannot destroy anything at that moment."""
+    destroy = old.destroy
+
+    def refuse(name):
+        if vault.holder == new.kind:
+            raise StoreError("down")
+        return destroy(name)
+
+    old.destroy = refuse
+    with pytest.raises(PendingError, match="is not destroyed: down"):
+        vault.rehome(new)
+    old.destroy = destroy
 
 
 def test_each_value_of_a_history_reads_back_as_it_was_written(tmp_path):
@@ -455,10 +504,13 @@ def test_each_value_of_a_history_reads_back_as_it_was_written(tmp_path):
 
     record = record_of(FileRoot(tmp_path / "x"), since=3, state="begun")
     others = tuple(
-        attrs.evolve(record, state=state, strength=strength, retention=retention, until=until, when="2026-01-01T00:00:00.000000Z")
+        attrs.evolve(record, state=state, strength=strength, retention=retention, until=until, when="2026-01-01T00:00:00.000000Z", **more)
         for state in ("begun", "left", "scheduled", "destroyed")
         for strength in Strength
-        for retention, until in ((None, 0), (dt.timedelta(days=30), 9))
+        for retention, until, more in (
+            (None, 0, {}),
+            (dt.timedelta(days=30), 9, {"due": dt.datetime(2026, 2, 3, 4, 5, 6, tzinfo=dt.UTC), "witness": "a key"}),
+        )
     )
     history = History(since=7, others=others)
     assert History.from_bytes(history.to_bytes(), where="x") == history

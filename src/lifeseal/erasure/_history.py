@@ -42,10 +42,13 @@ class History:
         left = attrs.evolve(record_of(old, since=self.since, state="left"), until=until)
         return attrs.evolve(self, since=since, others=(*(other for other in self.others if other != entry), left))
 
-    def ended(self, entry: HolderRecord, *, state: HolderState, epoch: int, when: str) -> Self:
+    def ended(self, entry: HolderRecord, *, state: HolderState, epoch: int, when: str, due: dt.datetime | None = None) -> Self:
         """Note what became of a holder's root, and when; ``epoch`` is in force."""
-        end = attrs.evolve(entry, state=state, until=entry.until or epoch, when=when)
-        return attrs.evolve(self, others=tuple(end if other == entry else other for other in self.others))
+        return self.noted(entry, attrs.evolve(entry, state=state, until=entry.until or epoch, when=when, due=due))
+
+    def noted(self, entry: HolderRecord, now: HolderRecord) -> Self:
+        """Write down an entry otherwise."""
+        return attrs.evolve(self, others=tuple(now if other == entry else other for other in self.others))
 
     def find(self, holder: RootHolder) -> HolderRecord | None:
         """Find the entry of a holder that may still hold a root: by all that names it, or by its key alone if only one has that."""
@@ -150,7 +153,8 @@ def refuse_full(history: History) -> None:
 
 
 def _document(record: HolderRecord) -> dict[str, object]:
-    return {
+    more = {"due": None if record.due is None else record.due.astimezone(dt.UTC).isoformat(timespec="seconds"), "witness": record.witness}
+    return {name: value for name, value in more.items() if value} | {
         "kind": record.kind,
         "fingerprint": record.fingerprint,
         "place": record.place,
@@ -181,6 +185,8 @@ def _parse(item: object, *, where: str) -> HolderRecord:
         until=entry.take_int("until"),
         state=_STATES[state],
         when=entry.take_str("when"),
+        due=dt.datetime.fromisoformat(entry.take_str("due")) if "due" in entry else None,
+        witness=entry.take_str("witness", max_length=255) if "witness" in entry else "",
     )
     entry.done()
     return record

@@ -8,10 +8,12 @@ own making, and counts as a place where a root may be.
 import contextlib
 from pathlib import Path
 
+import attrs
+
 from lifeseal._io import Secret, replace
 from lifeseal.erasure._change import State, after_commit, append, note_in_force, open_tree, reload
 from lifeseal.erasure._history import History, place_of, refuse_full, same_key
-from lifeseal.erasure._holders import Cell, HeldRoot, KeyState, RootHolder
+from lifeseal.erasure._holders import Cell, HeldRoot, KeyState, KeyVersion, RootHolder, Wrapper
 from lifeseal.erasure._layout import DESCRIPTION, describe, read_description
 from lifeseal.erasure._leftovers import free_epoch
 from lifeseal.erasure._roots import RETIRED, Roots
@@ -21,7 +23,7 @@ from lifeseal.erasure._values import HolderRecord, Rehoming
 from lifeseal.errors import LifesealError, PendingError, StateError, StoreError, TamperedError
 from lifeseal.principles import Fact, announce, note, now
 
-_IN_A_CHANGE = 2
+_LEFT_AT_MOST = 3  # an interrupted change leaves two, and an interrupted end one
 
 
 def rehome(session: Session, home: RootHolder) -> Rehoming:
@@ -152,32 +154,55 @@ def _undone(session: Session, roots: Roots, fresh: HeldRoot, entry: HolderRecord
 
 def _end(session: Session, old: RootHolder, entry: HolderRecord) -> Rehoming:
     """Destroy a root that is not in force, write that down, and tidy up."""
-    state = session.current()
+    index = session.current().history.others.index(entry)
     try:
-        scheduled = _destroy(state, old, entry)
+        if not isinstance(old, Cell) and entry.state != "begun":
+            entry = _witnessed(session, old, entry)
+        scheduled = _destroy(session.current(), old, entry)
     except (LifesealError, OSError) as error:
-        lies = f"{session.folder}: epoch {state.epoch} is in force, and its root lies in {session.holder.kind}"
+        lies = f"{session.folder}: epoch {session.epoch} is in force, and its root lies in {session.holder.kind}"
         raise PendingError(f"{lies}; but {entry.called}, is not destroyed: {error}. Retire that holder when it can be done") from error
-    history = state.history
-    ended = history.ended(entry, state="scheduled" if scheduled else "destroyed", epoch=state.epoch, when=now())
+    state, dates = session.current(), [found.until for found in scheduled]
+    due = max(date for date in dates if date is not None) if dates and None not in dates else None
+    ended = state.history.ended(entry, state="scheduled" if scheduled else "destroyed", epoch=state.epoch, when=now(), due=due)
     _write(session, ended, what="the end of the old holder's root is written down")
-    if isinstance(old, Cell):
-        with contextlib.suppress(LifesealError, OSError):  # what stays opens nothing
+    with contextlib.suppress(LifesealError, OSError):  # what stays opens nothing
+        if isinstance(old, Cell):
             old.clear(session.id, RETIRED)
-    found = ended.others[history.others.index(entry)]
+        elif entry.witness and not scheduled:
+            old.destroy(entry.witness)
+    found = ended.others[index]
     note(epoch_after=session.epoch, left=found.kind, state=found.state)
-    return Rehoming(vault=session.id.hex(), epoch=session.epoch, holder=session.holder.kind, old=found, pending=scheduled)
+    pending = tuple(version.called for version in scheduled)
+    return Rehoming(vault=session.id.hex(), epoch=session.epoch, holder=session.holder.kind, old=found, pending=pending)
 
 
-def _destroy(state: State, old: RootHolder, entry: HolderRecord) -> tuple[str, ...]:
-    """Destroy a root that is not in force; return the key versions that are only scheduled, and until when."""
+def _witnessed(session: Session, old: Wrapper, entry: HolderRecord) -> HolderRecord:
+    """Let a wrapper make a key that wraps nothing, and write down its name, before its others are destroyed.
+
+    A list without any version of the vault proves nothing: it may be another server, account or token of the same name. Who lists the witness is
+    the one that had the others.
+    """
+    listed = old.versions(session.id)
+    if listed is None or any(found.name == entry.witness for found in listed):
+        return entry
+    if not listed:
+        raise StoreError("it lists no key version of this vault, and nothing says that it is the one that had them")
+    _write(session, session.current().history, what="the old holder makes a key")  # an epoch that no attempt before made one for
+    witnessed = attrs.evolve(entry, witness=old.create(session.id, session.epoch))
+    _write(session, session.current().history.noted(entry, witnessed), what="the old holder's root is about to be destroyed")
+    return witnessed
+
+
+def _destroy(state: State, old: RootHolder, entry: HolderRecord) -> tuple[KeyVersion, ...]:
+    """Destroy a root that is not in force; return the key versions that are only scheduled."""
     roots = Roots(folder=state.folder, vault=state.roots.vault, holder=old)
     if roots.cell is not None:
         _overwrite(roots.cell, roots.vault, entry)
         return ()
-    listed = [version for version in roots.wrapper.versions(roots.vault) or () if version.state is not KeyState.DESTROYED]
-    if sum(version.state is KeyState.LIVE for version in listed) > _IN_A_CHANGE:
-        raise StateError(f"it has {len(listed)} key versions of this vault, and a change leaves {_IN_A_CHANGE} at most; nothing was destroyed")
+    listed = [version for version in _others(roots, entry) if version.state is not KeyState.DESTROYED]
+    if sum(version.state is KeyState.LIVE for version in listed) > _LEFT_AT_MOST:
+        raise StateError(f"it has {len(listed)} key versions of this vault, and {_LEFT_AT_MOST} at most are left; nothing was destroyed")
     states = {found.name: found.state if found.state is KeyState.SCHEDULED else roots.wrapper.destroy(found.name) for found in listed}
     for name, found in states.items():
         if found is KeyState.LIVE:
@@ -185,7 +210,11 @@ def _destroy(state: State, old: RootHolder, entry: HolderRecord) -> tuple[str, .
     roots.unlink_others(0 if state.roots.cell is not None else state.epoch)
     if KeyState.SCHEDULED not in states.values():
         return ()
-    return tuple(found.called for found in roots.wrapper.versions(roots.vault) or () if states.get(found.name) is KeyState.SCHEDULED)
+    return tuple(found for found in _others(roots, entry) if states.get(found.name) is KeyState.SCHEDULED)
+
+
+def _others(roots: Roots, entry: HolderRecord) -> tuple[KeyVersion, ...]:
+    return tuple(version for version in roots.wrapper.versions(roots.vault) or () if version.name != entry.witness)
 
 
 def _overwrite(cell: Cell, vault: bytes, entry: HolderRecord) -> None:

@@ -27,6 +27,8 @@ class HolderRecord:
         state: ``in force``; ``begun`` if a move to it was begun and a root of it may be there; ``left`` if its root is not destroyed;
             ``scheduled`` if it shall be; ``destroyed``.
         when: Time of its destruction or of scheduling it, UTC, RFC 3339; empty before. This machine's clock, which can be wrong.
+        due: When what is scheduled will be gone, by the holder's own clock; None if it is not scheduled or the holder does not say.
+        witness: Key version that a wrapper keeps while its others are destroyed, so that it can be told from a service that never had them.
     """
 
     kind: str
@@ -39,11 +41,15 @@ class HolderRecord:
     until: int
     state: HolderState
     when: str
+    due: dt.datetime | None = None
+    witness: str = ""
 
     @property
     def called(self) -> str:
         """What to call the root that it may have, in a message."""
-        how = {"begun": "where a move to it began", "left": "which the vault has left", "scheduled": "whose destruction is scheduled"}.get(self.state)
+        until = "" if self.due is None else f" until {self.due.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+        scheduled = f"whose destruction is scheduled{until}"
+        how = {"begun": "where a move to it began", "left": "which the vault has left", "scheduled": scheduled}.get(self.state)
         return f"the root in {self.kind} ({self.place or self.fingerprint[:80] or 'named by the vault alone'}){f', {how}' if how else ''}"
 
 
