@@ -57,6 +57,13 @@ def test_importing_it_loads_nothing_heavy(door):
     assert done.stdout.split() == []
 
 
+@pytest.mark.parametrize(("door", "others"), [("hub", ("disposal", "erasure", "evidence", "provenance", "serialization"))])
+def test_importing_it_loads_no_family_that_few_of_its_calls_need(door, others):
+    code = f"import sys, lifeseal.{door}; print(*[name for name in {others!r} if f'lifeseal.{{name}}' in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_the_check_for_heavy_modules_sees_one():
     code = "import sys, rich; print('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"

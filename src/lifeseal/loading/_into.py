@@ -64,8 +64,9 @@ def load_into(
     """Fill a PyTorch module's parameters and buffers from a signed model, in one pass and without a second copy.
 
     Names, types and shapes are compared before any byte is put anywhere. Then each file is read once, straight into the parameters, and
-    hashed there. If anything fails, Ctrl-C included, everything that was to be filled is filled with NaN (whole numbers with zero): use
-    the module only when this has returned. Never aim it at a module that serves, is trained, or is read by another thread.
+    hashed there; from a vault it comes through a little scratch memory. If anything fails, Ctrl-C included, everything that was to be
+    filled is filled with NaN (whole numbers with zero): use the module only when this has returned. Never aim it at a module that serves,
+    is trained, or is read by another thread.
 
     Tied weights are filled once, and need to be in the files once; if they are there under several names the bytes must be the same.
     Parameters on the ``meta`` device get memory on the processor when all is proved. On CUDA, pieces go through one page-locked buffer.
