@@ -90,3 +90,22 @@ def test_one_changed_byte_of_a_container_ends_every_thread_and_wipes(asset, sign
     assert len(outcome) == 1
     assert all(buffer.isnan().all() for buffer in module.buffers())
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("lifeseal-read")]
+
+
+@pytest.mark.parametrize("hash_", ["sha256", "blake3"])
+@pytest.mark.parametrize("cores", [1, 2, 5, 8, 16])
+@pytest.mark.parametrize("sealed", [False, True], ids=["disk", "sealed"])
+def test_scratch_memory_does_not_grow_with_the_cores(sealed, cores, hash_, folder, tensors, signer, tmp_path, monkeypatch):
+    monkeypatch.setattr(_fill, "available_cores", lambda: cores)
+    asked, pace = [], _fill._pace
+
+    def counted(signed, units, total, buffers):
+        return pace(signed, units, total, lambda size: asked.append(size) or buffers(size))
+
+    monkeypatch.setattr(_fill, "_pace", counted)
+    signing.sign(folder, signer=signer, hash=hash_)
+    with Vault.create(tmp_path / "vault", root=FileRoot(tmp_path / "root")) as vault:
+        content = vault.seal(folder, "m") if sealed else folder
+        found = load_tensors(signing.open_model(content, policy=signer.public), framework="torch")
+    assert all(torch.equal(found[name], tensor) for these in tensors for name, tensor in these.items())
+    assert max(asked) <= 32 << 20

@@ -32,6 +32,7 @@ _IN_PLACE = 128 << 10
 _AHEAD = 3
 _SMALL = 1 << 20  # less is not worth a thread
 _BATCH = 64 << 20
+_ROOM = 32 << 20  # scratch memory, however many threads read ahead
 Buffers = Callable[[int], memoryview]
 
 
@@ -165,7 +166,9 @@ def _pace(signed: SignedModel, units: Sequence[_Unit], total: int, buffers: Buff
         threads, piece, ahead, width = min(threads, _DECRYPTING), _WIDE_PIECE, 0, 1
     elif len([unit for unit in units if unit.stop - unit.start > _WIDE_PIECE]) < threads:
         ahead = _AHEAD if threads > 1 and total > _SMALL else 0
-        piece, width = _WIDE_PIECE, max(1, threads // max(1, len(units))) if quick else 1
+        width = max(1, threads // max(1, len(units))) if quick else 1
+        threads = min(threads, max(1, len(units)))
+        piece = min(_WIDE_PIECE, _ROOM // (threads * (ahead + 1)))
     else:
         piece, ahead, width = _PIECE, 0, 1
     scratch: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
