@@ -25,7 +25,7 @@ def stranger():
 
 @attrs.frozen
 class Desk:
-    """A vault on disk; ``model`` is what lies sealed in it as ``model`` and ``other``."""
+    """A vault on disk; ``model`` is what lies sealed in it as ``model``; ``other`` has the same sizes."""
 
     place: Path
     vault: Vault
@@ -55,7 +55,9 @@ def desk(tmp_path):
     (model / "b").write_bytes(bytes(1000))
     with Vault.create(tmp_path / "vault", root=FileRoot(tmp_path / "root")) as vault:
         vault.seal(model, "model").close()
+        (model / "a").write_bytes(b"other")
         vault.seal(model, "other").close()
+        (model / "a").write_bytes(b"first")
         yield Desk(tmp_path, vault, model)
 
 

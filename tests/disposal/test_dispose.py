@@ -7,6 +7,7 @@ import pytest
 
 from lifeseal import disposal, evidence, signing
 from lifeseal.erasure import Strength
+from lifeseal.erasure._layout import group_of
 from lifeseal.errors import DestroyedError, LimitError, StateError, StoreError
 from lifeseal.testing import MemoryWrapper
 
@@ -91,7 +92,7 @@ def test_containers_that_could_not_be_unlinked_are_stated(desk, end, monkeypatch
 
 
 def test_containers_that_could_not_be_listed_are_stated(desk, end):
-    planned = disposal.plan(desk.vault, ["model"])
+    planned = disposal.plan(desk.vault, ["model", "other"])
     (desk.place / "vault" / "objects").rename(desk.place / "moved")
     found = end(desk.vault, planned=planned).disposal
     assert (found.status, found.limitations[-1]) == (
@@ -221,6 +222,7 @@ def test_a_certificate_says_where_the_root_lay_before_and_how_sure_that_makes_it
     home = MemoryWrapper()
     home.strength, home.assurance, home.retention = Strength.HARDWARE, "It is gone.", dt.timedelta(0)
     desk.vault.rehome(home)
+    (desk.model / "a").write_bytes(b"later")
     desk.vault.seal(desk.model, "later").close()
     early, late = (end(desk.vault, (name,)).disposal for name in ("model", "later"))
     assert early.status == late.status == "completed"
@@ -229,3 +231,26 @@ def test_a_certificate_says_where_the_root_lay_before_and_how_sure_that_makes_it
     assert late.assurance == "It is gone."
     assert late.irreversible_since.startswith("20")
     assert not any("Before" in line for line in late.limitations)
+
+
+def test_the_same_content_under_another_name_of_the_vault_is_a_copy(desk, end, signer):
+    desk.vault.seal(desk.model, "again").close()
+    found = end(desk.vault, journal=desk.place / "journal").disposal
+    assert (found.status, found.reasons) == ("partial", ("a copy is still there: asset 'again' of the vault holds the same",))
+    desk.vault.erase(["again"])
+    after = disposal.resume(desk.place / "journal", vault=desk.vault, signer=signer).disposal
+    assert (after.status, after.reasons) == ("completed", ())
+
+
+def test_the_same_content_under_two_names_goes_at_once(desk, end):
+    desk.vault.seal(desk.model, "again").close()
+    assert end(desk.vault, ("model", "again")).disposal.status == "completed"
+
+
+def test_what_cannot_be_compared_is_no_completed_disposal(desk, end):
+    for container in (desk.place / "vault" / "objects").iterdir():
+        if container.name.startswith(group_of(1, 1).hex()):
+            container.write_bytes(container.read_bytes()[:-1])
+    found = end(desk.vault).disposal
+    assert found.status == "partial"
+    assert [reason.partition(": ")[0] for reason in found.reasons] == ["could not be compared"]

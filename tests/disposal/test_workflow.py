@@ -401,7 +401,8 @@ def test_a_holder_that_is_down_before_the_erasure_stops_it_and_after_it_delays_i
     root = MemoryWrapper()
     with Vault.create(home / "vault", root=root) as vault:
         vault.seal(home / "model", "classifier").close()
-        vault.seal(home / "model", "other").close()
+        (home / "note").write_bytes(b"another thing")
+        vault.seal(home / "note", "other").close()
         plan = disposal.plan(vault, ["classifier"])
         real = vault.erase
         vault.erase = lambda names: (_ for _ in ()).throw(StoreError("the holder is not reached"))

@@ -27,6 +27,7 @@ class Seen:
         trials: Attempts to open what was erased.
         readable: Assets that were not refused as destroyed.
         unanswered: Why the attempts could not be made; empty if they were.
+        sealed_again: Other assets of the vault that hold the same, or could not be compared.
         second: The second search.
         is_search_lost: Whether places are to be searched, and it is not known any more what for.
     """
@@ -37,6 +38,7 @@ class Seen:
     trials: tuple[Attempt, ...]
     readable: tuple[str, ...]
     unanswered: str
+    sealed_again: tuple[str, ...]
     second: Searched | None
     is_search_lost: bool
 
@@ -113,6 +115,7 @@ def _partial(begun: Begun, seen: Seen, removed: Removals) -> list[str]:
     """Say what stands against "completed" and will not go away by waiting."""
     found = [f"can still be read, or does not answer as destroyed: {name}"[:4000] for name in seen.readable[:_SHOWN]]
     found += [f"opened: {trial.what} ({trial.detail})"[:4000] for trial in seen.trials if trial.answer == "opened"]
+    found += list(seen.sealed_again[:_SHOWN])
     found += _listed("a plaintext file was left", removed.left)
     if begun.search is not None and seen.second is None:
         found += _listed("could not be searched before", begun.search.unread)

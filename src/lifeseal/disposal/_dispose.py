@@ -59,7 +59,8 @@ def dispose(
 
     Returns:
         The certificate; write it to a file. Its status is "completed" only if every asset was refused as destroyed afterwards, the root
-        holder has nothing left to destroy, and the second search found nothing and could judge everything.
+        holder has nothing left to destroy, no other asset of the vault holds the same, and the second search found nothing and could judge
+        everything.
 
     Raises:
         FileExistsError: A disposal was begun with that journal.

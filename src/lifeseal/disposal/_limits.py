@@ -40,6 +40,8 @@ def limitations(
             f"Root of the kind {holder}: earlier copies of it, and old disk blocks, open earlier copies of the vault; neither was searched for."
         )
         lines.append("That the vault and its holder refuse is what they answered; it proves nothing about copies of either.")
+    if any(asset.kind == "sealed" for asset in assets):
+        lines.append("Other assets of the vault were compared as wholes; one that holds only some of the same files is not named.")
     if plain:
         lines.append(f"Lay in plaintext before sealing, so the disk may still hold blocks of it: {_few(plain)}.")
     if unlinks:

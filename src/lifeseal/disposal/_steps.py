@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lifeseal._io import ProgressCallback
+from lifeseal.attestation import parse_digest
 from lifeseal.disposal import _sought
 from lifeseal.disposal._begun import Begun, searched
 from lifeseal.disposal._certify import Seen, certify
@@ -70,6 +71,7 @@ def carry_out(run: Run) -> Disposal:
     _erase(run)
     pending = _settle(run)
     trials, readable, unanswered = _try_again(run)
+    again = _sealed_again(run) if not unanswered else ()
     second, lost = _search_again(run)
     seen = Seen(
         fates=fates,
@@ -78,6 +80,7 @@ def carry_out(run: Run) -> Disposal:
         trials=trials,
         readable=readable,
         unanswered=unanswered,
+        sealed_again=again,
         second=second,
         is_search_lost=lost,
     )
@@ -239,6 +242,31 @@ def _is_refused(vault: "Vault", name: str) -> bool:
     except (LifesealError, OSError):
         return False
     return False
+
+
+def _sealed_again(run: Run) -> tuple[str, ...]:
+    """Name live assets of the vault that hold exactly what was erased: numbers and sizes first, and digests only where those are equal."""
+    if run.vault is None:
+        return ()
+    from lifeseal import signing
+
+    sought = {(asset.files, asset.size): set[bytes]() for asset in run.begun.assets if asset.kind == "sealed"}
+    for asset in run.begun.assets:
+        if asset.kind == "sealed":
+            sought[asset.files, asset.size].add(asset.sha256)
+    found = []
+    for info in run.vault.assets() if sought else ():
+        if info.state != "live" or (info.files, info.size) not in sought:
+            continue
+        try:
+            with run.vault.asset(info.name) as asset:
+                root = parse_digest(signing.digest(asset).root)
+        except (LifesealError, OSError) as error:
+            found.append(f"could not be compared: asset {info.name!r} of the vault: {error}"[:4000])
+            continue
+        if root in sought[info.files, info.size]:
+            found.append(f"a copy is still there: asset {info.name!r} of the vault holds the same"[:4000])
+    return tuple(found)
 
 
 def _search_again(run: Run) -> tuple[Searched | None, bool]:
