@@ -259,8 +259,8 @@ def _sealed_again(run: Run) -> tuple[str, ...]:
         if info.state != "live" or (info.files, info.size) not in sought:
             continue
         try:
-            with run.vault.asset(info.name) as asset:
-                root = parse_digest(signing.digest(asset).root)
+            with run.vault.asset(info.name) as other:
+                root = parse_digest(signing.digest(other).root)
         except (LifesealError, OSError) as error:
             found.append(f"could not be compared: asset {info.name!r} of the vault: {error}"[:4000])
             continue
