@@ -342,7 +342,7 @@ def test_a_card_of_the_hub_is_taken_over(tmp_path):
     ("head", "licence", "notes"),
     [
         ("license: mit\nsource_datasets:\n- original\n- extended|squad", "mit", "made from: extended|squad"),
-        ("license: other\nlicense_name: My Own Terms!\nsource_datasets: extended|glue", "LicenseRef-My-Own-Terms-", "made from: extended|glue"),
+        ("license: other\nlicense_name: My Own Terms!\nsource_datasets: extended|glue", "LicenseRef-My-Own-Terms", "made from: extended|glue"),
         ("license: unknown", "LicenseRef-unknown", ""),
         ("pretty_name: x", "LicenseRef-not-stated", ""),
     ],

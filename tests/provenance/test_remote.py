@@ -5,13 +5,17 @@ import base64
 import hashlib
 import pickle
 import time
+from typing import ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.utils import infer_storage_options
 
 from lifeseal import provenance
 from lifeseal.errors import CredentialError, DigestMismatchError, FormatError, LimitError, StoreError
 from lifeseal.provenance import Manifest, Records, Remote, _retry, _stores
+from lifeseal.testing._server import Reply, serving
 from support.bucket import CREDENTIALS, bucket, refusal
 
 FILES = {"a.txt": b"one\ntwo\n", "deep/b.bin": b"b" * 5000, "deep/empty": b""}
@@ -414,3 +418,59 @@ def test_a_user_and_a_password_in_a_url_are_in_no_message(description):
     assert remote.where == "ftp://127.0.0.1:1/x"
     assert "password" not in repr(remote)
     assert pickle.loads(pickle.dumps(remote)) == remote
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "times"),
+    [(500, StoreError, 2), (503, StoreError, 2), (403, CredentialError, 1), (401, CredentialError, 1), (404, FileNotFoundError, 1)],
+)
+def test_what_a_web_server_answers_is_not_taken_for_nothing_there(status, error, times, description, monkeypatch):
+    monkeypatch.setattr(_retry, "_FIRST", 0.01)
+    asked = []
+
+    def answer(request):
+        asked.append(request.method)
+        return Reply(status=status)
+
+    with serving(answer) as url, pytest.raises(error):
+        record(Remote(url=f"{url}/x", attempts=2), description)
+    assert asked.count("GET") == times
+
+
+def test_a_web_server_that_is_not_there_is_unavailable(description):
+    with pytest.raises(StoreError):
+        record(Remote(url="http://127.0.0.1:1/x", attempts=1), description)
+
+
+class Hosted(MemoryFileSystem):
+    """A file system that needs a host, and takes it from its address as FTP and SFTP do."""
+
+    protocol = "hosted"
+    cachable = False
+    asked: ClassVar[list[tuple[str, int]]] = []
+
+    def __init__(self, host, port=0, **options):
+        super().__init__(**options)
+        self.asked.append((host, port))
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
+
+    @staticmethod
+    def _get_kwargs_from_urls(path):
+        found = infer_storage_options(path)
+        return {"host": found["host"], "port": found["port"]}
+
+
+def test_a_host_is_taken_from_the_address(description):
+    fsspec.register_implementation("hosted", Hosted, clobber=True)
+    fsspec.filesystem("memory").pipe("/hosted/x", b"content")
+    assert [file.path for file in record(Remote(url="hosted://example.org:2121/hosted"), description).files] == ["x"]
+    assert Hosted.asked == [("example.org", 2121)]
+
+
+@pytest.mark.parametrize("url", ["reference://x", "dir://x"])
+def test_an_address_that_lacks_something_says_so(url, description):
+    with pytest.raises(ValueError, match="without more options"):
+        record(Remote(url=url, attempts=1), description)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Croissant 1.1: a dataset's description and files, for the tools that read datasets by it."""
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 
@@ -70,7 +71,7 @@ def croissant(manifest: Manifest, manifest_name: str) -> bytes:
 
     Source: Croissant 1.1; W3C PROV-O.
     """
-    about, time = manifest.description, manifest.description.obtained
+    about, time = manifest.description, manifest.description.obtained.astimezone(dt.UTC)
     listed = manifest.files if len(manifest.files) <= LISTED else ()
     document: dict[str, object] = {
         "@context": _context(),

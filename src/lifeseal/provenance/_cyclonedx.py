@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CycloneDX 1.7: a dataset, or a model with its data, base models and packages, as a bill of materials."""
 
+import datetime as dt
 import json
 import re
 import urllib.parse
@@ -121,7 +122,12 @@ def _model(subject: Subject) -> dict[str, object]:
 def _data(manifest: Manifest) -> dict[str, object]:
     about = manifest.description
     facts = {"manifest": manifest.digest, "files": str(len(manifest.files)), "bytes": str(manifest.size), "records": str(manifest.records)}
-    facts |= {"obtained": about.obtained.isoformat(), "acquisition": about.acquisition, "consent": about.consent, "retention": about.retention}
+    facts |= {
+        "obtained": about.obtained.astimezone(dt.UTC).isoformat(),
+        "acquisition": about.acquisition,
+        "consent": about.consent,
+        "retention": about.retention,
+    }
     facts |= {"limitations": about.limitations, "permitted-uses": "; ".join(about.permitted_uses)}
     properties = [{"name": f"lifeseal:{name}", "value": value} for name, value in facts.items() if value]
     data: dict[str, object] = {"type": "dataset", "name": about.name, "contents": {"url": as_uri(about.source), "properties": properties}}

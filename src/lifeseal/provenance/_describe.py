@@ -3,7 +3,6 @@
 
 import datetime as dt
 import os
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,15 +11,13 @@ from lifeseal.attestation import parse_digest
 from lifeseal.errors import FormatError
 from lifeseal.principles import implements, note
 from lifeseal.provenance._description import MAX_TEXT, SENSITIVITIES, Description, Origin
+from lifeseal.provenance._licences import licence_expression
 from lifeseal.provenance._uris import from_uri
 
 _MAX_DOCUMENT = 64 << 20
 _FENCE = b"---"
 _ITEMS, _DEPTH = 100, 3
-_UNSTATED = "LicenseRef-not-stated"
 _NO_LICENCES = frozenset({"other", "unknown", "unlicensed"})  # what the Hub writes where there is no SPDX identifier
-_REFERENCE = re.compile(r"[^A-Za-z0-9.\-]+")
-_SHOWN = 100
 
 
 @implements(evidences=("8.2", "8.2.1"), limits="It takes over what somebody wrote, unverified: check it before you record under it.")
@@ -82,11 +79,13 @@ def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _licence(text: str) -> str:
-    """Read a licence by its page or its name; what is no SPDX expression becomes a reference."""
-    name = text.rstrip("/").removesuffix(".html").rpartition("/")[2] if "/" in text else text
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in ".+-() ") else "-" for c in name).strip()[:180]
-    return plain or _UNSTATED
+def _licences(value: object) -> list[str]:
+    """Take one licence or several: a text, or something that has an address or a name."""
+    found = []
+    for one in value[:_ITEMS] if isinstance(value, list) else [value]:
+        named = [one.get(key) for key in ("url", "@id", "name")] if isinstance(one, dict) else [one]
+        found += [text for text in named if isinstance(text, str) and text][:1]
+    return found
 
 
 def _origins(digests: Iterable[str]) -> tuple[Origin, ...]:
@@ -124,7 +123,7 @@ def _croissant(document: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Origi
     fields: dict[str, Any] = {
         "name": _text(document.get("name")),
         "source": from_uri(_text(document.get("url"))) or "not stated",
-        "licence": _licence(_text(document.get("license"))),
+        "licence": licence_expression(_licences(document.get("license"))),
         "notes": _noted(_text(document.get("description")), upstream),
         "acquisition": _text(document.get("rai:dataCollection")),
         "sensitivity": _sensitivity(document.get("rai:personalSensitiveInformation")),
@@ -154,7 +153,7 @@ def _cyclonedx(document: Mapping[str, Any], where: str) -> tuple[dict[str, Any],
     fields: dict[str, Any] = {
         "name": record.take_str("name", max_length=4096),
         "source": from_uri(_text(contents.get("url"))) or "not stated",
-        "licence": _licence(" AND ".join(filter(None, map(_text, licences)))),
+        "licence": licence_expression(filter(None, map(_text, licences))),
         "notes": _noted(_text(chosen.get("description")), upstream),
         "sensitivity": _sensitivity(data.get("sensitiveData")),
         "custodian": _text(custodians),
@@ -182,20 +181,19 @@ def _card(data: bytes, where: str) -> dict[str, Any]:
     head = data[len(_FENCE) :].split(b"\n" + _FENCE, 1)[0]
     try:
         fields = yaml.safe_load(head.decode("utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, RecursionError, ValueError, AttributeError, LookupError, TypeError, OverflowError):  # its constructors raise anything
         raise FormatError(where, "a head of YAML between lines of three dashes was expected") from None
     if not isinstance(fields, dict):
         raise FormatError(where, "fields were expected in the head of the card")
     body = data.decode("utf-8", "replace").split("\n---", 1)[-1]
     title = next((line.removeprefix("# ").strip() for line in body.splitlines() if line.startswith("# ")), "")
-    licence = _text(fields.get("license"))
-    if licence.lower() in _NO_LICENCES:
-        licence = f"LicenseRef-{_REFERENCE.sub('-', _text(fields.get('license_name')) or licence)[:_SHOWN]}"
+    other = f"LicenseRef-{_text(fields.get('license_name'))}" if fields.get("license_name") else ""
+    licences = [(other or f"LicenseRef-{one}") if one.lower() in _NO_LICENCES else one for one in _licences(fields.get("license"))]
     upstream = fields.get("source_datasets")
     return {
         "name": _text(fields.get("pretty_name")) or title or "not stated",
         "source": "not stated",
-        "licence": _licence(licence),
+        "licence": licence_expression(licences),
         "notes": _noted("", (name for name in map(_text, _list(upstream)[:_ITEMS] or [upstream]) if name != "original")),
         "intended_uses": tuple(text for text in map(_text, _list(fields.get("task_categories"))[:_ITEMS]) if text),
     }

@@ -76,7 +76,8 @@ class AnyStore:
     def __init__(self, url: str, options: Mapping[str, Any], asking: Asking) -> None:
         self.asking = asking
         self.alone = False
-        self._fs = _file_system(url.partition("://")[0], pickle.dumps(dict(options)), os.getpid())
+        protocol = url.partition("://")[0]
+        self._fs = _file_system(protocol, pickle.dumps({**_said_in(url, protocol), **options}), os.getpid())
         self._root = str(self._fs._strip_protocol(url)).rstrip("/")  # noqa: SLF001 - the only way to a file system's own form of a URL
 
     def listing(self) -> Iterator[Listed]:
@@ -302,6 +303,7 @@ class HubStore:
 
 _PARTIAL = 206
 _DENIED = {401, 403}
+_NOT_THERE = {404, 410}
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError", "LocalTokenNotFoundError"}
 _GONE = {"RepositoryNotFoundError", "RevisionNotFoundError", "EntryNotFoundError", "RemoteEntryNotFoundError"}
 
@@ -314,8 +316,11 @@ def meaning(error: Exception) -> Meaning:
         return "denied"
     if kind in _GONE:
         return "gone"
-    if "pre-conditions" in text or "PreconditionFailed" in text or "412" in text[:200].split():
+    if "pre-conditions" in text or "PreconditionFailed" in text.replace(" ", "") or "412" in text[:200].split():
         return "changed"
+    if type(error.__cause__).__module__.startswith("aiohttp"):  # fsspec calls whatever a web server answers "not found"
+        status = getattr(error.__cause__, "status", None)
+        return "denied" if status in _DENIED else "gone" if status in _NOT_THERE else "again"
     return plain_meaning(error)
 
 
@@ -328,6 +333,18 @@ def _file_system(protocol: str, options: bytes, process: int) -> Any:  # noqa: A
     try:
         _refuse_unknown(fsspec, protocol)
         return fsspec.filesystem(protocol, skip_instance_cache=True, **pickle.loads(options))  # noqa: S301 - pickled by the line that calls this
+    except ImportError as error:
+        raise StoreError(f"{protocol}://: {error}") from None
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{protocol}://: fsspec cannot open that without more options: {str(error)[:200]}") from None
+
+
+def _said_in(url: str, protocol: str) -> dict[str, Any]:
+    """Take what a file system needs out of the address itself, as a host and its port."""
+    fsspec = require("fsspec", extra=_EXTRA)
+    _refuse_unknown(fsspec, protocol)
+    try:
+        return dict(fsspec.get_filesystem_class(protocol)._get_kwargs_from_urls(url))  # noqa: SLF001 - as fsspec.core.url_to_fs does
     except ImportError as error:
         raise StoreError(f"{protocol}://: {error}") from None
 
