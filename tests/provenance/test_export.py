@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exports: accepted by each format's own judge, with our digests in them; and descriptions of others taken over."""
 
+import base64
 import datetime as dt
 import hashlib
 import json
@@ -100,6 +101,37 @@ def test_croissant_is_valid_and_its_reader_refuses_one_flipped_bit(data, manifes
     (data / "train.jsonl").write_bytes(content[:5] + bytes([content[5] ^ 1]) + content[6:])
     shutil.rmtree(data.parent / "cache", ignore_errors=True)
     assert croissant(data, *load).returncode != 0
+
+
+TEXTS = {
+    "three.jsonl": b'{"id":1}\n{"id":2}\n{"id":3}\n',
+    "three.csv": b"a,b\n1,2\n3,4\n",
+    "odd.txt": b'hello, world, again\nplain\n"quoted, x"\n\nlast',
+    "latin.csv": "caf\xe9,1\n".encode("latin-1"),
+    "empty.jsonl": b"",
+}
+READ = """
+import base64, json, sys, mlcroissant
+data = mlcroissant.Dataset(jsonld="croissant.json")
+found = {}
+for place in range(int(sys.argv[1])):
+    found[place] = [base64.b64encode(one[f"records-{place}/field-0"]).decode() for one in data.records(f"records-{place}")]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_croissants_reader_gets_the_content_of_a_text_as_it_is(tmp_path):
+    for name, content in TEXTS.items():
+        (tmp_path / name).write_bytes(content)
+    made = provenance.record(tmp_path, description=description())
+    (tmp_path / "croissant.json").write_bytes(provenance.export(made, "croissant"))
+    made.write(tmp_path / "manifest.json")
+    done = subprocess.run([peer("python"), "-c", READ, str(len(TEXTS))], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    read = {made.files[int(place)].path: [base64.b64decode(one) for one in found] for place, found in json.loads(done.stdout).items()}
+    assert read == {name: [content] for name, content in TEXTS.items()}
+    assert croissant(tmp_path, "validate", "--jsonld", "croissant.json").returncode == 0
 
 
 ODD = [

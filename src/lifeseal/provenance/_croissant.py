@@ -24,6 +24,8 @@ _FORMATS = {
     ".npz": "application/x-npz",
     ".safetensors": "application/octet-stream",
 }
+_TEXTS = (".jsonl", ".txt", ".csv")
+_MOST_TEXT = 64 << 20  # a reader takes the content as one record
 _TYPES = {"bool": "sc:Boolean", "int": "sc:Integer", "uint": "sc:Integer", "float": "sc:Float", "double": "sc:Float"}
 # Source: Croissant 1.1, appendix; samplingRate is missing there, and mlcroissant 1.1.1 warns without it.
 _TERMS = (
@@ -142,7 +144,10 @@ def _file(number: int, file: RecordedFile) -> dict[str, object]:
         "contentUrl": file.path,
         "contentSize": f"{file.size} B",
     }
-    return kind | {"encodingFormat": _encoding(file.path), "sha256": file.sha256.hex()}
+    encoding = _encoding(file.path)
+    # As text first, or a reader takes the records of its own parser for the content.
+    encodings = ["text/plain", encoding] if _is_text(file) and encoding != "text/plain" else encoding
+    return kind | {"encodingFormat": encodings, "sha256": file.sha256.hex()}
 
 
 def _encoding(path: str) -> str:
@@ -164,15 +169,19 @@ def _file_set(manifest_name: str) -> dict[str, object]:
 
 
 def _record_set(number: int, file: RecordedFile) -> dict[str, object] | None:
-    """Describe the records of a file of lines, or of a table whose columns are known; reading one makes a tool check the file's digest."""
-    if file.path.lower().endswith((".jsonl", ".txt", ".csv")):
-        fields = [_field(number, 0, "line", "sc:Text", {"fileProperty": "lines"})]
+    """Describe the content of a text, or the rows of a table whose columns are known; reading one makes a tool check the file's digest."""
+    if _is_text(file):
+        fields = [_field(number, 0, "content", "sc:Text", {"fileProperty": "content"})]
     elif file.records is not None and file.records.columns:
         columns = enumerate(file.records.columns)
         fields = [_field(number, place, column.name, _data_type(column.type), {"column": column.name}) for place, column in columns]
     else:
         return None
     return {"@type": "cr:RecordSet", "@id": f"records-{number}", "name": f"records of {file.path}", "field": fields}
+
+
+def _is_text(file: RecordedFile) -> bool:
+    return file.path.lower().endswith(_TEXTS) and file.size <= _MOST_TEXT
 
 
 def _field(number: int, place: int, name: str, data_type: str, extract: dict[str, str]) -> dict[str, object]:
