@@ -125,6 +125,28 @@ def test_a_broken_executor_is_done_without(record):
     assert record(executor=Broken()).to_bytes() == wanted
 
 
+@pytest.mark.parametrize(
+    "faults", [{1: "stuck"}, {1: "dies", 3: "stuck"}, {1: "stuck", 3: "dies"}], ids=["once", "after its worker died", "and its second worker dies"]
+)
+def test_a_worker_that_never_answers_is_not_waited_for(faults, monkeypatch):
+    monkeypatch.setattr(_spread, "_AT_LEAST", 0.2)
+    forever, begun = threading.Event(), time.monotonic()
+
+    def fault(number, run):
+        if faults.get(number) == "dies":
+            raise BrokenExecutor("the worker died")
+        if number in faults:
+            forever.wait(30)
+        return run()
+
+    try:
+        done = dict(_spread.spread(Odd(fault), lambda batch: batch * 2, range(3), idle=lambda: None))
+    finally:
+        forever.set()
+    assert done == {number: 2 * number for number in range(3)}
+    assert time.monotonic() - begun < 15
+
+
 def test_a_slow_worker_is_not_waited_for_twice(record, monkeypatch):
     monkeypatch.setattr(_spread, "_AT_LEAST", 0.2)
     wanted = record(leaves="here").to_bytes()

@@ -105,11 +105,12 @@ class _Work(Generic[T, R]):
                 self._again(number, error)
 
     def begin_late_ones_again(self) -> None:
-        """When nothing else is left, begin once more what takes much longer than the rest did."""
+        """When nothing else is left, begin once more what takes much longer than the rest did, and runs in one place."""
         if not self._todo and self._spent and not self._broken:
             late = time.monotonic() - max(_AT_LEAST, _SLOW * statistics.median(self._spent))
-            once = {number for number, begun in self.running.values() if begun < late and self._tries[number] == 1}
-            self._todo.extend(sorted(once - self.done))
+            places = Counter(number for number, _ in self.running.values())
+            slow = {number for number, begun in self.running.values() if begun < late and places[number] == 1}
+            self._todo.extend(sorted(number for number in slow - self.done if self._tries[number] < ATTEMPTS))
 
     def _again(self, number: int, error: BaseException) -> None:
         ended = worker_ended(error)
