@@ -466,3 +466,15 @@ def test_an_export_without_statements_is_whole(data):
     bare = provenance.record(data, description=description())
     for format_ in provenance.EXPORT_FORMATS:
         assert json.loads(provenance.export(bare, format_))
+
+
+def test_an_export_says_which_digests_are_the_servers_word(manifest):
+    files = (attrs.evolve(manifest.files[0], stated_by="server"), *manifest.files[1:])
+    stated = attrs.evolve(manifest, files=files)
+    for kind in ("croissant", "spdx"):
+        document = json.loads(provenance.export(stated, kind))
+        texts = json.dumps(document)
+        assert texts.count("is what the server states") == 1
+        assert "is what the server states" not in provenance.export(manifest, kind).decode()
+    assert b'"lifeseal:files-whose-sha256-the-server-states"' in provenance.export(stated, "cyclonedx")
+    assert b"server-states" not in provenance.export(manifest, "cyclonedx")

@@ -474,3 +474,33 @@ def test_a_host_is_taken_from_the_address(description):
 def test_an_address_that_lacks_something_says_so(url, description):
     with pytest.raises(ValueError, match="without more options"):
         record(Remote(url=url, attempts=1), description)
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ({"IsTruncated": True}, "goes on, and not where"),
+        ({"IsTruncated": True, "NextContinuationToken": "the same"}, "goes on, and not where"),
+        ({"Contents": [{"Key": "data/a", "Size": 1}]}, "lacks its name, size or ETag"),
+        ({"Contents": [{"Key": "data/a", "ETag": '"x"'}]}, "lacks its name, size or ETag"),
+    ],
+    ids=["no token", "the same token for ever", "no tag", "no size"],
+)
+def test_a_listing_that_makes_no_sense_is_an_error_of_ours(page, said, store, monkeypatch, description):
+    real = _stores.S3Store.__init__
+
+    class Listing:
+        loop = None
+
+        def call_s3(self, method, **_):
+            if method == "head_object":
+                raise FileNotFoundError
+            return page
+
+    def made(self, *arguments, **named):
+        real(self, *arguments, **named)
+        self._fs = Listing()
+
+    monkeypatch.setattr(_stores.S3Store, "__init__", made)
+    with pytest.raises(StoreError, match=said):
+        record("s3://bucket/data", description)

@@ -5,7 +5,7 @@ import datetime as dt
 import json
 from collections.abc import Mapping
 
-from lifeseal.provenance._entries import RecordedFile
+from lifeseal.provenance._entries import STATED, RecordedFile
 from lifeseal.provenance._manifest import Manifest
 from lifeseal.provenance._uris import as_uri
 
@@ -147,6 +147,7 @@ def _file(number: int, file: RecordedFile) -> dict[str, object]:
     encoding = _encoding(file.path)
     # As text first, or a reader takes the records of its own parser for the content.
     encodings = ["text/plain", encoding] if _is_text(file) and encoding != "text/plain" else encoding
+    kind |= {"description": STATED} if file.stated_by else {}
     return kind | {"encodingFormat": encodings, "sha256": file.sha256.hex()}
 
 

@@ -122,6 +122,8 @@ def _model(subject: Subject) -> dict[str, object]:
 def _data(manifest: Manifest) -> dict[str, object]:
     about = manifest.description
     facts = {"manifest": manifest.digest, "files": str(len(manifest.files)), "bytes": str(manifest.size), "records": str(manifest.records)}
+    stated = sum(bool(file.stated_by) for file in manifest.files)
+    facts |= {"files-whose-sha256-the-server-states": str(stated)} if stated else {}
     facts |= {
         "obtained": about.obtained.astimezone(dt.UTC).isoformat(),
         "acquisition": about.acquisition,

@@ -10,6 +10,7 @@ from lifeseal.errors import FormatError
 
 MAX_PATH = 4096
 SERVER = "server"
+STATED = "The SHA-256 is what the server states; whoever recorded the dataset has not read the content."
 MAX_RECORDS = 1 << 40
 _MAX_COLUMNS = 1 << 14
 _FORMAT = re.compile(r"[a-z]{1,20}(\+(gzip|zstd))?", re.ASCII)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from lifeseal.attestation import Subject
 from lifeseal.provenance._cyclonedx import package_name
 from lifeseal.provenance._description import PERSONAL
+from lifeseal.provenance._entries import STATED, RecordedFile
 from lifeseal.provenance._manifest import Manifest
 from lifeseal.provenance._uris import as_uri
 
@@ -32,7 +33,7 @@ def spdx(manifest: Manifest) -> bytes:
     one declared licence are demanded by its text.
     """
     base, about = _base(manifest.digest), manifest.description
-    files = [_file(base, number, file.path, file.sha256) for number, file in enumerate(manifest.files if len(manifest.files) <= LISTED else ())]
+    files = [_file(base, number, file) for number, file in enumerate(manifest.files if len(manifest.files) <= LISTED else ())]
     contains = [_link(base, "contains", "contains", f"{base}dataset", _ids(files))] if files else []
     elements = [*_dataset(manifest), *files, *contains]
     return _document(base, about.name, f"{base}dataset", elements, profile="dataset", time=about.obtained, agent=f"{base}custodian")
@@ -166,8 +167,9 @@ def _known_by_digest(place: str, name: str, sha256: bytes, purpose: str) -> Elem
     return _named("software_Package", place, name) | {"verifiedUsing": [_hash(sha256)], "software_primaryPurpose": purpose}
 
 
-def _file(base: str, number: int, name: str, sha256: bytes) -> Element:
-    return _named("software_File", f"{base}file-{number}", name) | {"verifiedUsing": [_hash(sha256)]}
+def _file(base: str, number: int, file: RecordedFile) -> Element:
+    stated = {"comment": STATED} if file.stated_by else {}
+    return _named("software_File", f"{base}file-{number}", file.path) | {"verifiedUsing": [_hash(file.sha256)]} | stated
 
 
 def _link(base: str, name: str, kind: str, source: str, to: list[str]) -> Element:

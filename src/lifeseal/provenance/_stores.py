@@ -207,6 +207,8 @@ class S3Store:
             options = {"Bucket": self._bucket, "Prefix": self._prefix, **more}
             page = self.asking.ask(lambda options=options: self._fs.call_s3("list_objects_v2", **options))  # type: ignore[misc]
             for entry in page.get("Contents", ()):
+                if not {"Key", "Size", "ETag"} <= entry.keys():
+                    raise StoreError(f"{self.asking.where}: an entry of the listing lacks its name, size or ETag")
                 name = entry["Key"].removeprefix(self._prefix)
                 if (name.endswith("/") and not entry["Size"]) or not name:
                     continue  # what consoles put in place of an empty folder
@@ -214,7 +216,10 @@ class S3Store:
                 yield Listed(name, entry["Size"], entry["ETag"], _ASK if "SHA256" in kinds else b"")
             if not page.get("IsTruncated"):
                 return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            token = page.get("NextContinuationToken")
+            if not token or more == {"ContinuationToken": token}:
+                raise StoreError(f"{self.asking.where}: the listing says that it goes on, and not where")
+            more = {"ContinuationToken": token}
 
 
 _ASK = b"?"  # in a listing: there is a digest, and the object's head tells it
