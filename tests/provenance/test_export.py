@@ -478,3 +478,15 @@ def test_an_export_says_which_digests_are_the_servers_word(manifest):
         assert "is what the server states" not in provenance.export(manifest, kind).decode()
     assert b'"lifeseal:files-whose-sha256-the-server-states"' in provenance.export(stated, "cyclonedx")
     assert b"server-states" not in provenance.export(manifest, "cyclonedx")
+
+
+def test_spdx_says_where_a_licence_of_ones_own_is_described(manifest):
+    own = attrs.evolve(manifest, description=attrs.evolve(manifest.description, licence="MIT OR LicenseRef-a AND LicenseRef-b.1"))
+    graph = json.loads(provenance.export(own, "spdx"))["@graph"]
+    (expression,) = [one for one in graph if one["type"] == "simplelicensing_LicenseExpression"]
+    texts = {one["name"]: one["spdxId"] for one in graph if one["type"] == "simplelicensing_SimpleLicensingText"}
+    assert {one["key"]: one["value"] for one in expression["simplelicensing_customIdToUri"]} == texts
+    assert set(texts) == {"LicenseRef-a", "LicenseRef-b.1"}
+    plain = provenance.export(manifest, "spdx")
+    assert b"customIdToUri" not in plain
+    assert b"SimpleLicensingText" not in plain

@@ -3,6 +3,7 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
@@ -17,6 +18,8 @@ Element: TypeAlias = dict[str, object]
 
 LISTED = 10_000
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+_OWN_LICENCE = re.compile(r"LicenseRef-[A-Za-z0-9.\-]+")
+_NO_TEXT = "The text of this licence is not recorded; whoever has the data has it from its source."
 _LEVELS = {"public": "clear", "internal": "green", "confidential": "amber", "personal": "red", "special-category": "red"}
 
 
@@ -141,8 +144,13 @@ def _presence(data: Sequence[Manifest]) -> str:
 
 def _licensed(base: str, place: str, licence: str) -> list[Element]:
     expression = _element("simplelicensing_LicenseExpression", f"{base}licence") | {"simplelicensing_licenseExpression": licence}
+    own = {name: f"{base}licence-{number}" for number, name in enumerate(dict.fromkeys(_OWN_LICENCE.findall(licence)))}
+    texts = [_named("simplelicensing_SimpleLicensingText", where, name) | {"simplelicensing_licenseText": _NO_TEXT} for name, where in own.items()]
+    if own:
+        entries = [{"type": "DictionaryEntry", "key": name, "value": where} for name, where in own.items()]
+        expression |= {"simplelicensing_customIdToUri": entries}
     kinds = {"concluded": "hasConcludedLicense", "declared": "hasDeclaredLicense"}
-    return [expression, *(_link(base, name, kind, place, [f"{base}licence"]) for name, kind in kinds.items())]
+    return [*texts, expression, *(_link(base, name, kind, place, [f"{base}licence"]) for name, kind in kinds.items())]
 
 
 def _document(base: str, name: str, root: str, elements: list[Element], *, profile: str, time: dt.datetime, agent: str) -> bytes:
