@@ -2,6 +2,8 @@
 """Datasets on a Hub: the commit is pinned, large files' digests are the Hub's word, small ones are read."""
 
 import hashlib
+import threading
+import time
 
 import attrs
 import pytest
@@ -175,3 +177,20 @@ def test_where_it_was_pinned_is_found_again(hub, record):
     for needle in ("hf://datasets/acme/reviews", found.pinned[0]):
         assert [edge.target for edge in provenance.trace(needle, [found])] == [found.digest]
     assert not provenance.trace("hf://datasets/acme/other", [found])
+
+
+def test_a_hub_that_never_answers_is_given_up(description):
+    forever = threading.Event()
+
+    def silent(_):
+        forever.wait(30)
+        return Reply()
+
+    begun = time.monotonic()
+    with serving(silent) as url:
+        try:
+            with pytest.raises(StoreError, match="no answer in 1 attempts"):
+                provenance.record(Remote(url="hf://datasets/acme/rows", attempts=1, patience=0.5, options={"endpoint": url}), description=description)
+        finally:
+            forever.set()
+    assert time.monotonic() - begun < 15

@@ -292,7 +292,7 @@ class HubStore:
         return "" if file.stated else file.tag
 
     def _resolve(self, revision: str) -> str:
-        found = str(self.asking.ask(lambda: self._api.repo_info(self._repo, revision=revision, repo_type="dataset")).sha)
+        found = str(self.asking.ask(lambda: self._api.repo_info(self._repo, revision=revision, repo_type="dataset", timeout=self._patience)).sha)
         if not _COMMIT.fullmatch(found) or (_COMMIT.fullmatch(revision) and found != revision):
             raise StoreError(f"{self.asking.where}: revision {revision[:60]!r} is said to be {found[:60]!r}, which is no commit or another one")
         return found
