@@ -32,7 +32,9 @@ def _prepare(folder):
     (folder / "home/letter").write_bytes(b"Dear diary")
     with Vault.create(folder / "vault", root=FileRoot(folder / "root")) as vault:
         vault.seal(folder / "model", "model").close()
+        (folder / "model/prompt").write_bytes(PROMPT[::-1])
         vault.seal(folder / "model", "other").close()
+    (folder / "model/prompt").write_bytes(PROMPT)
 
 
 def _end(folder, vault):
