@@ -235,6 +235,9 @@ def test_a_certificate_says_where_the_root_lay_before_and_how_sure_that_makes_it
 
 def test_the_same_content_under_another_name_of_the_vault_is_a_copy(desk, end, signer):
     desk.vault.seal(desk.model, "again").close()
+    told = "When this was planned, these held the same, and until they are disposed of too the disposal is partial: again."
+    assert told in disposal.plan(desk.vault, ["model"]).limitations
+    assert not any("held the same" in line for line in disposal.plan(desk.vault, ["model", "again"]).limitations)
     found = end(desk.vault, journal=desk.place / "journal").disposal
     assert (found.status, found.reasons) == ("partial", ("a copy is still there: asset 'again' of the vault holds the same",))
     desk.vault.erase(["again"])

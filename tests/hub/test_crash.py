@@ -17,6 +17,12 @@ REPO = "acme/rows"
 FILES = {"a.jsonl": b'{"n": 1}\n' * 2000, "deep/b.bin": bytes(range(256)) * 9}
 
 
+@pytest.fixture(autouse=True)
+def _able_machine():
+    if not harness.able():
+        pytest.skip(harness.WHY_SKIPPED)
+
+
 @pytest.fixture
 def operation(tmp_path, hub, signer):
     data, cache = tmp_path / "rows", tmp_path / "filled"

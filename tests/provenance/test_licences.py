@@ -3,6 +3,7 @@
 
 import datetime as dt
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,13 @@ def test_licences_become_one_expression(texts, expression):
 @pytest.mark.parametrize("text", ["", "AND", "MIT AND", "OR MIT", "MIT MIT", "(MIT", "MIT)", "()", "MIT () OR X", "MIT ( OR X )", "a/b", "é"])
 def test_what_does_not_parse_is_no_expression(text):
     assert not is_expression(text)
+
+
+def test_a_long_text_costs_no_more_than_its_length():
+    begun = time.monotonic()
+    for text in ("https://x" + "/" * 3_000_000 + "x", "https://creativecommons.org/licenses/" + "by-" * 1_000_000, "(" * 3_000_000, "- " * 1_000_000):
+        assert is_expression(licence_expression([text]))
+    assert time.monotonic() - begun < 2
 
 
 @given(st.lists(st.text(max_size=300), max_size=4))

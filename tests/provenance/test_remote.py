@@ -470,6 +470,12 @@ def test_a_host_is_taken_from_the_address(description):
     assert Hosted.asked == [("example.org", 2121)]
 
 
+def test_an_address_that_is_not_understood_is_refused_without_its_password(description):
+    with pytest.raises(ValueError, match=r"^ftp://: the address is not written") as caught:
+        record(Remote(url="ftp://me:secret@host:port/x", attempts=1), description)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["reference://x", "dir://x"])
 def test_an_address_that_lacks_something_says_so(url, description):
     with pytest.raises(ValueError, match="without more options"):

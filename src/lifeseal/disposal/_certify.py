@@ -115,7 +115,7 @@ def _partial(begun: Begun, seen: Seen, removed: Removals) -> list[str]:
     """Say what stands against "completed" and will not go away by waiting."""
     found = [f"can still be read, or does not answer as destroyed: {name}"[:4000] for name in seen.readable[:_SHOWN]]
     found += [f"opened: {trial.what} ({trial.detail})"[:4000] for trial in seen.trials if trial.answer == "opened"]
-    found += list(seen.sealed_again[:_SHOWN])
+    found += seen.sealed_again[:_SHOWN]
     found += _listed("a plaintext file was left", removed.left)
     if begun.search is not None and seen.second is None:
         found += _listed("could not be searched before", begun.search.unread)

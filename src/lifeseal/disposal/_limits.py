@@ -17,6 +17,7 @@ def limitations(
     derivatives: Sequence[Derivative],
     manifests: Sequence[KnownDigests],
     handed_over: int = 0,
+    twins: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Say what a disposal will not reach.
 
@@ -28,11 +29,11 @@ def limitations(
         derivatives: What is known to be made from the assets.
         manifests: Which manifests are known to hold digests of them.
         handed_over: How many copies of their keys were given to recipients.
+        twins: Other assets of the vault that hold the same.
 
     Returns:
         Sentences.
     """
-    plain = [asset.name for asset in assets if asset.kind == "sealed" and not asset.born_encrypted]
     people = any(asset.kind == "subject" for asset in assets)
     lines = []
     if holder:
@@ -40,10 +41,7 @@ def limitations(
             f"Root of the kind {holder}: earlier copies of it, and old disk blocks, open earlier copies of the vault; neither was searched for."
         )
         lines.append("That the vault and its holder refuse is what they answered; it proves nothing about copies of either.")
-    if any(asset.kind == "sealed" for asset in assets):
-        lines.append("Other assets of the vault were compared as wholes; one that holds only some of the same files is not named.")
-    if plain:
-        lines.append(f"Lay in plaintext before sealing, so the disk may still hold blocks of it: {_few(plain)}.")
+    lines += _of_sealed(assets, twins)
     if unlinks:
         lines.append("Files were unlinked, not overwritten: that sanitises no medium, and blocks of them may stay on it.")
     if searched:
@@ -62,6 +60,17 @@ def limitations(
         lines.append(f"Still hold digests of the content without a key, by which it can be recognised: {_few([one.name for one in manifests])}.")
     lines.append("Names and paths stand here as they were. Times are this machine's clock.")
     return tuple(lines)
+
+
+def _of_sealed(assets: Sequence[DisposedAsset], twins: Sequence[str]) -> list[str]:
+    sealed = [asset for asset in assets if asset.kind == "sealed"]
+    plain = [asset.name for asset in sealed if not asset.born_encrypted]
+    lines = ["Other assets of the vault were compared as wholes; one that holds only some of the same files is not named."] if sealed else []
+    if twins:
+        lines.append(f"When this was planned, these held the same, and until they are disposed of too the disposal is partial: {_few(twins)}.")
+    if plain:
+        lines.append(f"Lay in plaintext before sealing, so the disk may still hold blocks of it: {_few(plain)}.")
+    return lines
 
 
 def _few(names: Sequence[str]) -> str:

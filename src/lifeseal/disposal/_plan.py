@@ -15,6 +15,7 @@ from lifeseal.disposal._copies import Copy, Search, find_copies
 from lifeseal.disposal._json import MAX_TEXT, to_json
 from lifeseal.disposal._limits import limitations
 from lifeseal.disposal._removal import Target, everything_in, shown
+from lifeseal.disposal._twins import twins
 from lifeseal.disposal._values import Derivative, DisposedAsset, KnownDigests
 from lifeseal.disposal._wanted import Wanted
 from lifeseal.errors import LimitError, StateError
@@ -181,6 +182,7 @@ def plan(
             derivatives=derivatives,
             manifests=manifests,
             handed_over=0 if vault is None else sum(len(vault.hand_overs.list(name)) for name in wanted),
+            twins=[] if vault is None else [name for name, why in twins(vault, assets, but=wanted) if not why],
         ),
         wanted=sought,
         people=tuple(str(person) for person in people),

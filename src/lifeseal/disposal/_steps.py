@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lifeseal._io import ProgressCallback
-from lifeseal.attestation import parse_digest
 from lifeseal.disposal import _sought
 from lifeseal.disposal._begun import Begun, searched
 from lifeseal.disposal._certify import Seen, certify
@@ -17,6 +16,7 @@ from lifeseal.disposal._json import from_json, to_json
 from lifeseal.disposal._outcome import Erased, held_by, irreversible_since, is_best_effort, recipients, weakest
 from lifeseal.disposal._removal import remove_empty, unlink
 from lifeseal.disposal._statement import Disposal
+from lifeseal.disposal._twins import twins
 from lifeseal.disposal._values import Attempt, Searched
 from lifeseal.disposal._wanted import Wanted
 from lifeseal.errors import DestroyedError, LifesealError, LockedError, PendingError, PolicyError, StateError, StoreError
@@ -245,28 +245,13 @@ def _is_refused(vault: "Vault", name: str) -> bool:
 
 
 def _sealed_again(run: Run) -> tuple[str, ...]:
-    """Name live assets of the vault that hold exactly what was erased: numbers and sizes first, and digests only where those are equal."""
-    if run.vault is None:
-        return ()
-    from lifeseal import signing
-
-    sought = {(asset.files, asset.size): set[bytes]() for asset in run.begun.assets if asset.kind == "sealed"}
-    for asset in run.begun.assets:
-        if asset.kind == "sealed":
-            sought[asset.files, asset.size].add(asset.sha256)
-    found = []
-    for info in run.vault.assets() if sought else ():
-        if info.state != "live" or (info.files, info.size) not in sought:
-            continue
-        try:
-            with run.vault.asset(info.name) as other:
-                root = parse_digest(signing.digest(other).root)
-        except (LifesealError, OSError) as error:
-            found.append(f"could not be compared: asset {info.name!r} of the vault: {error}"[:4000])
-            continue
-        if root in sought[info.files, info.size]:
-            found.append(f"a copy is still there: asset {info.name!r} of the vault holds the same"[:4000])
-    return tuple(found)
+    """Say which other assets of the vault hold the same, or could not be compared."""
+    return tuple(
+        f"could not be compared: asset {name!r} of the vault: {why}"[:4000]
+        if why
+        else f"a copy is still there: asset {name!r} of the vault holds the same"[:4000]
+        for name, why in (() if run.vault is None else twins(run.vault, run.begun.assets))
+    )
 
 
 def _search_again(run: Run) -> tuple[Searched | None, bool]:

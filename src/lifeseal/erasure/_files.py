@@ -172,7 +172,7 @@ def _opened(session: Session, source: StrPath, out: StrPath, *, overwrite: bool)
     if os.path.realpath(source) == os.path.realpath(out):
         raise ValueError(f"{os.fspath(out)}: give another name than the file that is read; replacing it would not overwrite its blocks")
     if not overwrite and os.path.lexists(out):  # before people get slots; the write refuses without a race
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(out))
+        raise FileExistsError(errno.EEXIST, "is there already, and is not replaced; name another file", os.fspath(out))
     origin = DiskSource(source)
     if origin.is_folder:
         origin.close()

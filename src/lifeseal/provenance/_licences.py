@@ -15,7 +15,8 @@ _PAGES = (
     (re.compile(r"creativecommons\.org/licenses/([a-z\-]+)/([\d.]+)(?:/(?:deed|legalcode)[^/]*)?"), "CC-{}-{}"),
     (re.compile(r"apache\.org/licenses/license-(2\.0|1\.1|1\.0)(?:\.html|\.txt)?", re.IGNORECASE), "Apache-{}"),
 )
-_ADDRESS = re.compile(r"https?://(?:www\.)?(.+?)/*", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://(?:www\.)?(.+)", re.IGNORECASE)
+_MAX_READ = 2000  # characters of one text
 
 
 def licence_expression(texts: Iterable[str]) -> str:
@@ -27,7 +28,7 @@ def licence_expression(texts: Iterable[str]) -> str:
     Returns:
         The expression. What is neither an expression nor a page that is known becomes ``LicenseRef-…`` with the letters of it.
     """
-    found = list(dict.fromkeys(_one(text.strip()) for text in texts if text.strip()))
+    found = list(dict.fromkeys(_one(text[:_MAX_READ].strip()) for text in texts if text[:_MAX_READ].strip()))
     if len(found) > 1:
         found = [f"({one})" if " " in one else one for one in found]
     whole = " AND ".join(found)
@@ -35,7 +36,7 @@ def licence_expression(texts: Iterable[str]) -> str:
 
 
 def _one(text: str) -> str:
-    address = _ADDRESS.fullmatch(text)
+    address = _ADDRESS.fullmatch(text.rstrip("/"))
     if address is None:
         return text if is_expression(text) else _reference(text)
     for page, name in _PAGES:

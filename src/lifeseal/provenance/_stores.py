@@ -352,6 +352,8 @@ def _said_in(url: str, protocol: str) -> dict[str, Any]:
         return dict(fsspec.get_filesystem_class(protocol)._get_kwargs_from_urls(url))  # noqa: SLF001 - as fsspec.core.url_to_fs does
     except ImportError as error:
         raise StoreError(f"{protocol}://: {error}") from None
+    except (ValueError, TypeError, LookupError, AssertionError):  # of which the text may quote the address, with a password
+        raise ValueError(f"{protocol}://: the address is not written as fsspec's file system of that name expects") from None
 
 
 def _refuse_unknown(fsspec: Any, protocol: str) -> None:  # noqa: ANN401 - a package without types here
