@@ -16,7 +16,6 @@ _PAGES = (
     (re.compile(r"apache\.org/licenses/license-(2\.0|1\.1|1\.0)(?:\.html|\.txt)?", re.IGNORECASE), "Apache-{}"),
 )
 _ADDRESS = re.compile(r"https?://(?:www\.)?(.+)", re.IGNORECASE)
-_MAX_READ = 2000  # characters of one text
 
 
 def licence_expression(texts: Iterable[str]) -> str:
@@ -28,7 +27,7 @@ def licence_expression(texts: Iterable[str]) -> str:
     Returns:
         The expression. What is neither an expression nor a page that is known becomes ``LicenseRef-…`` with the letters of it.
     """
-    found = list(dict.fromkeys(_one(text[:_MAX_READ].strip()) for text in texts if text[:_MAX_READ].strip()))
+    found = list(dict.fromkeys(_one(text.strip()) for text in texts if text.strip()))
     if len(found) > 1:
         found = [f"({one})" if " " in one else one for one in found]
     whole = " AND ".join(found)
